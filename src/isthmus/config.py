@@ -1,0 +1,150 @@
+"""The operator's files: `isthmus.toml`, `clusters.d/*.toml` and the application folders, below one home.
+
+An empty home is a working gateway: SQLite in `isthmus.db`, one cluster named `local`, the applications that come with
+Isthmus. A broken cluster file disables that cluster only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from isthmus.errors import ConfigurationError
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Model = TypeVar("_Model", bound=_Strict)
+
+
+class DatabaseConfig(_Strict):
+    """`[database]`: an SQLAlchemy URL; SQLite below the home when empty."""
+
+    url: str = ""
+
+
+class ApiConfig(_Strict):
+    """`[api]`: where the web process listens, and the most it takes in."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    max_upload_mib: Annotated[int, Field(ge=1)] = 10240
+
+
+class ApplicationsConfig(_Strict):
+    """`[applications]`: more folders of definitions, and names enabled or disabled against their files' word."""
+
+    folders: tuple[Path, ...] = ()
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+
+
+class HouseConfig(_Strict):
+    """`isthmus.toml` as a whole."""
+
+    database: DatabaseConfig = DatabaseConfig()
+    api: ApiConfig = ApiConfig()
+    applications: ApplicationsConfig = ApplicationsConfig()
+
+
+class LocalConfig(_Strict):
+    """What a cluster of kind `local` may use of this machine; None means all of it."""
+
+    cpus: Annotated[int, Field(ge=1)] | None = None
+    memory_mib: Annotated[int, Field(ge=16)] | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
+    isolation: Literal["auto", "bubblewrap", "uid", "none"] = "auto"
+    readable: tuple[Path, ...] = ()
+    grace_s: Annotated[float, Field(ge=0)] = 10.0
+    max_output_mib: Annotated[int, Field(ge=1)] = 10240
+    max_log_mib: Annotated[int, Field(ge=1)] = 64
+    boot_id_path: Path = Path("/proc/sys/kernel/random/boot_id")
+
+
+class ClusterConfig(_Strict):
+    """One file of `clusters.d/`; its name is the file's name without `.toml`.
+
+    `max_waiting` bounds how many of one user's jobs stand in the scheduler before they start; the rest wait in the
+    gateway. `variables` are what deployments may name, e.g. where programs are installed.
+    """
+
+    kind: Literal["local"] = "local"
+    title: str = ""
+    enabled: bool = True
+    max_waiting: Annotated[int, Field(ge=1)] = 500
+    settle_s: Annotated[float, Field(ge=0)] = 5.0
+    lost_s: Annotated[float, Field(ge=1)] = 3600.0
+    check_s: Annotated[float, Field(ge=1)] = 300.0
+    variables: dict[str, str] = {}
+    local: LocalConfig = LocalConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything read, checked; `broken` holds one error for each cluster file that can't be used."""
+
+    home: Path
+    house: HouseConfig
+    clusters: dict[str, ClusterConfig]
+    broken: tuple[ConfigurationError, ...] = ()
+
+    @property
+    def database_url(self) -> str:
+        return self.house.database.url or f"sqlite:///{self.home / 'isthmus.db'}"
+
+    @property
+    def application_folders(self) -> tuple[Path, ...]:
+        """Where definitions are read: those that come with Isthmus, the home's, then the configured ones."""
+        return (_shipped_applications(), self.home / "applications", *self.house.applications.folders)
+
+    def cluster_root(self, name: str) -> Path:
+        return self.home / "clusters" / name
+
+
+def read_configuration(home: Path) -> Configuration:
+    """The home's configuration, defaults filled in; raises ConfigurationError if `isthmus.toml` is broken."""
+    house = _read(home / "isthmus.toml", HouseConfig) if (home / "isthmus.toml").exists() else HouseConfig()
+    if environment_url := os.environ.get("ISTHMUS_DATABASE_URL"):
+        house = house.model_copy(update={"database": DatabaseConfig(url=environment_url)})
+    clusters: dict[str, ClusterConfig] = {}
+    broken = []
+    for path in sorted((home / "clusters.d").glob("*.toml")):
+        try:
+            clusters[_cluster_name(path)] = _read(path, ClusterConfig)
+        except ConfigurationError as error:
+            broken.append(error)
+    if not clusters and not broken:
+        clusters["local"] = ClusterConfig(title="This machine")
+    return Configuration(home, house, clusters, tuple(broken))
+
+
+def _cluster_name(path: Path) -> str:
+    if not _NAME.fullmatch(path.stem):
+        raise ConfigurationError(f"{path}: a cluster's name is up to 32 of a-z, 0-9, - and _, a letter first")
+    return path.stem
+
+
+def _read(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        raise ConfigurationError(f"{path}: {fault}") from fault
+    except ValidationError as fault:
+        words = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors())
+        raise ConfigurationError(f"{path}: {words}") from fault
+
+
+def _shipped_applications() -> Path:
+    """Definitions lie beside the package when installed, and at the top of the tree in a checkout."""
+    installed = Path(__file__).parent / "applications"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "applications"
