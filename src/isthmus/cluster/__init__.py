@@ -86,10 +86,21 @@ class ClusterStatus:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Absolute paths of one attempt as its program meets them."""
+
+    inputs: str
+    work: str
+
+
 class Cluster(Protocol):
     """The controller's view of one cluster."""
 
     name: str
+
+    def folders(self, tag: str) -> Folders:
+        """Where the attempt's program finds its inputs and leaves its outputs; asks nobody."""
 
     async def open(self) -> None:
         """The cluster can be asked; nothing else is promised."""
@@ -126,6 +137,9 @@ class Cluster(Protocol):
 
     async def discard(self, tags: Sequence[str]) -> None:
         """The attempts' directories are gone, or go when they can."""
+
+    async def tags(self) -> frozenset[str]:
+        """Every attempt that has a directory on the cluster."""
 
     async def status(self) -> ClusterStatus:
         """The cluster's own description of itself, now."""

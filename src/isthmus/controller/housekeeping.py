@@ -1,0 +1,84 @@
+"""What can wait: the cluster's description of itself, left directories, followed logs, files nothing refers to.
+
+Everything here may be missed for days without harm, and killed at any line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import structlog
+
+from isthmus.cluster import Cluster
+from isthmus.errors import IsthmusError, LeaseLost
+from isthmus.files import FileStore
+from isthmus.store import Store
+from isthmus.store.leases import Lease
+
+_log = structlog.get_logger(__name__)
+
+STATUS_S = 2.0
+TIDY_S = 60.0
+LOG_KEPT_S = 600.0  # a followed log outlives its last growth by this: by then it is an output, or nobody looks
+
+
+async def repeat(every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """The work is done again and again; a fault of it is logged and waits for the next time. LeaseLost ends it."""
+    while True:
+        try:
+            await work()
+        except LeaseLost:
+            raise
+        except (IsthmusError, OSError) as fault:
+            _log.warning("left for later", work=getattr(work, "__qualname__", ""), fault=str(fault))
+        await asyncio.sleep(every_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterKeeping:
+    """The slow duties towards one cluster, under its lease."""
+
+    store: Store
+    cluster: Cluster
+    lease: Lease
+
+    async def report(self) -> None:
+        """The cluster's description of itself is where pages read it."""
+        status = json.dumps(asdict(await self.cluster.status()))
+        await asyncio.to_thread(self.store.report_cluster, self.lease, self.cluster.name, status, time.time())
+
+    async def tidy(self) -> None:
+        """Directories of attempts whose jobs ended are gone, also where a killed controller left them."""
+        tags = await self.cluster.tags()
+        over = await asyncio.to_thread(self.store.ended_tags, self.cluster.name, sorted(tags))
+        if over:
+            await self.cluster.discard(sorted(over))
+
+
+@dataclass(frozen=True, slots=True)
+class HouseKeeping:
+    """The duties towards the gateway itself, under its own lease."""
+
+    store: Store
+    files: FileStore
+    logs: Path
+
+    async def free_files(self) -> None:
+        """Bytes that no job, upload or output refers to are gone from the file store."""
+        await asyncio.to_thread(self.files.collect_garbage, self.store, time.time())
+
+    async def drop_logs(self) -> None:
+        """Followed logs that nobody has needed for a while are gone."""
+        await asyncio.to_thread(self._drop_logs)
+
+    def _drop_logs(self) -> None:
+        for folder in self.logs.iterdir() if self.logs.is_dir() else ():
+            newest = max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
+            if time.time() - newest > LOG_KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""The controller as a process: a lease for each cluster and one for the gateway, each worked in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from isthmus import log
+from isthmus.cluster import Cluster
+from isthmus.cluster.local import LocalCluster, settings_of
+from isthmus.config import ClusterConfig, Configuration, read_configuration
+from isthmus.controller.follow import LogFollower
+from isthmus.controller.housekeeping import STATUS_S, TIDY_S, ClusterKeeping, HouseKeeping, repeat
+from isthmus.controller.lease import LeaseKeeper
+from isthmus.controller.loop import ClusterLoop
+from isthmus.controller.orders import Orders
+from isthmus.errors import LeaseLost
+from isthmus.files import FileStore
+from isthmus.lifecycle import Policy
+from isthmus.store import Store
+from isthmus.store.leases import Lease
+
+_log = structlog.get_logger(__name__)
+
+GATEWAY = "gateway"
+AGAIN_S = 1.0
+Duty = Callable[[Lease], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Everything one controller process needs. Any number of them may run; each duty has one holder at a time."""
+
+    configuration: Configuration
+    store: Store
+    files: FileStore
+    keeper: LeaseKeeper
+
+    async def run(self) -> None:
+        """Works until SIGTERM or SIGINT; then leases are given up, and jobs go on without it."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        duties: dict[str, Duty] = {GATEWAY: self._keep_house}
+        for name, config in self.configuration.clusters.items():
+            if config.enabled:
+                duties[f"cluster-{name}"] = self._duty_of(name, config)
+        tasks = [asyncio.create_task(self._for_ever(name, duty)) for name, duty in duties.items()]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _for_ever(self, name: str, duty: Duty) -> None:
+        """The duty is worked whenever its lease is ours; a fault of it ends the lease, not the process."""
+        while True:
+            try:
+                async with self.keeper.held(name) as lease:
+                    _log.info("lease taken", lease=name, epoch=lease.epoch)
+                    await duty(lease)
+            except* LeaseLost:
+                _log.warning("lease lost", lease=name)
+            except* Exception:
+                _log.exception("a duty failed and starts again", lease=name)
+                await asyncio.sleep(AGAIN_S)
+
+    def _duty_of(self, name: str, config: ClusterConfig) -> Duty:
+        async def work(lease: Lease) -> None:
+            await self._work(name, config, lease)
+
+        return work
+
+    async def _work(self, name: str, config: ClusterConfig, lease: Lease) -> None:
+        cluster = self._cluster(name, config)
+        policy = Policy(self.store.gateway_id, settle_s=config.settle_s, lost_s=config.lost_s, check_s=config.check_s)
+        orders = Orders(self.store, cluster, config.variables)
+        loop = ClusterLoop(self.store, cluster, lease, policy, orders, config.max_waiting)
+        keeping = ClusterKeeping(self.store, cluster, lease)
+        follower = LogFollower(self.store, cluster, self.configuration.home / "logs")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(loop.run())
+            group.create_task(repeat(STATUS_S, keeping.report))
+            group.create_task(repeat(TIDY_S, keeping.tidy))
+            group.create_task(follower.run())
+
+    def _cluster(self, name: str, config: ClusterConfig) -> Cluster:
+        return LocalCluster(name, self.configuration.cluster_root(name), self.files, settings_of(config.local))
+
+    async def _keep_house(self, lease: Lease) -> None:
+        house = HouseKeeping(self.store, self.files, self.configuration.home / "logs")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(repeat(TIDY_S, house.free_files))
+            group.create_task(repeat(TIDY_S, house.drop_logs))
+
+
+def run(home: Path, lease_timeout_s: float = 15.0) -> None:
+    """Runs a controller for the gateway in `home` until it is told to stop."""
+    log.set_up("controller")
+    configuration = read_configuration(home)
+    for fault in configuration.broken:
+        _log.error("a cluster is disabled", fault=fault.message)
+    store = Store.open(configuration.database_url)
+    files = FileStore(home / "files")
+    keeper = LeaseKeeper(store, home / "leases", lease_timeout_s)
+    try:
+        asyncio.run(Controller(configuration, store, files, keeper).run())
+    finally:
+        store.close()

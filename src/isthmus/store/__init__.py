@@ -1,0 +1,388 @@
+"""The store: jobs, their history, people and files, durable in SQLite or PostgreSQL. The only SQL of Isthmus is here.
+
+`Store` is a thin front: each method is one transaction around the function of the same name in the module of its
+concern. What people ask for takes a `Viewer` and is filtered in SQL; others' things are NotFound, as if they were
+not there. Every method may be called from any thread and blocks until the database has answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from isthmus import failpoint
+from isthmus.application.encoding import Json
+from isthmus.errors import NotSignedIn
+from isthmus.job import Job, JobState
+from isthmus.lifecycle import Decision
+from isthmus.store import (
+    accepting,
+    applying,
+    clusterrows,
+    duty,
+    filerows,
+    history,
+    leases,
+    listing,
+    users,
+    views,
+    wishes,
+)
+from isthmus.store.accepting import IdempotencyMismatch
+from isthmus.store.applying import ImpossibleChange
+from isthmus.store.clusterrows import ClusterRow
+from isthmus.store.database import Database
+from isthmus.store.filerows import Upload
+from isthmus.store.groupwriter import GroupWriter
+from isthmus.store.history import EventRow, Position
+from isthmus.store.leases import Lease, LeaseRow
+from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
+from isthmus.store.opening import make_ready
+from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
+from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User
+from isthmus.store.views import JobView, OutputView
+from isthmus.store.watch import Watch
+from isthmus.store.wishes import CancelAnswer, CancelOutcome, ChangedMeanwhile, JobChanges, Wish
+
+__all__ = [
+    "Accepted",
+    "CancelAnswer",
+    "CancelOutcome",
+    "ChangedMeanwhile",
+    "ClusterRow",
+    "Count",
+    "EventRow",
+    "IdempotencyMismatch",
+    "Identity",
+    "ImpossibleChange",
+    "JobChanges",
+    "JobInput",
+    "JobSpec",
+    "JobSummary",
+    "JobView",
+    "Lease",
+    "LeaseRow",
+    "ListQuery",
+    "NewJob",
+    "NewToken",
+    "OutputView",
+    "Page",
+    "Position",
+    "Role",
+    "Scope",
+    "Sort",
+    "Store",
+    "Token",
+    "Upload",
+    "User",
+    "Viewer",
+    "Wish",
+]
+
+T = TypeVar("T")
+
+
+class Stored(Protocol):
+    """Bytes in the file store, as `isthmus.files.StoredFile` tells of them."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class Store:
+    """An open database. `clock` gives the time that people's requests are stamped with, in epoch seconds."""
+
+    def __init__(self, database: Database, gateway_id: str, clock: Callable[[], float] = time.time) -> None:
+        self.gateway_id = gateway_id
+        self._database = database
+        self._clock = clock
+        self._writer = GroupWriter(database)
+        self._watch = Watch(database)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Store:
+        """The store at this SQLAlchemy URL, made if it is not there, at the newest schema. ConfigurationError."""
+        database = Database.at(url)
+        try:
+            return cls(database, make_ready(database), clock)
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        """What was asked is done, and the database let go."""
+        self._writer.close()
+        self._watch.close()
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._database.read() as connection:
+            return work(connection)
+
+    # --- taking jobs in -----------------------------------------------------------------------------------------------
+    def remember_definition(self, digest: str, name: str, version: str, body: Json) -> None:
+        """Jobs may name this definition; nothing changes if it was known."""
+        self._writer.run(lambda c: accepting.remember_definition(c, digest, name, version, body))
+
+    def accept(
+        self, viewer: Viewer, new: NewJob, *, key: str | None = None, body_sha256: str | None = None
+    ) -> Accepted:
+        """The job is durable and the viewer's; with a `key` seen before and the same body, it is the earlier one.
+
+        IdempotencyMismatch: another body. InvalidInput: an input file is not there for the viewer. NotFound: the
+        parent isn't.
+        """
+        return self._writer.run(lambda c: accepting.accept(c, viewer, new, self._clock(), key, body_sha256))
+
+    def accept_many(self, viewer: Viewer, news: Sequence[NewJob]) -> list[Accepted]:
+        """Every one of these jobs is durable and the viewer's, or none."""
+        return self._writer.run(lambda c: accepting.accept_many(c, viewer, news, self._clock()))
+
+    # --- the controller's side ----------------------------------------------------------------------------------------
+    def due(self, cluster: str, now: float, limit: int, tags: Sequence[str] = ()) -> list[Job]:
+        """Jobs with these tags, and at most `limit` others whose `next_check_at` has come, the longest due first."""
+        return self._read(lambda c: duty.due(c, cluster, now, limit, tags))
+
+    def live(self, cluster: str) -> list[Job]:
+        """Every job of the cluster that is not final."""
+        return self._read(lambda c: duty.live(c, cluster))
+
+    def ended_tags(self, cluster: str, tags: Sequence[str]) -> frozenset[str]:
+        """Those of the tags whose attempt is over: its job is final (and not lost), or has a later attempt."""
+        return self._read(lambda c: duty.ended_tags(c, cluster, tags))
+
+    def live_count(self, cluster: str) -> int:
+        """How many jobs of the cluster are not final."""
+        return self._read(lambda c: duty.live_count(c, cluster))
+
+    def release(self, cluster: str, per_owner: int, limit: int) -> list[Job]:
+        """ACCEPTED jobs that may leave the gateway, owners taking turns; nothing is changed by asking."""
+        return self._read(lambda c: duty.release(c, cluster, per_owner, limit))
+
+    def orders(self, job_ids: Sequence[str]) -> list[JobSpec]:
+        """What these jobs were asked to do, in no particular order."""
+        return self._read(lambda c: duty.orders(c, job_ids))
+
+    def apply(self, lease: Lease, decisions: Sequence[Decision], now: float) -> list[bool]:
+        """Each decision answered True is durable; a False one met a job that had changed since, and left no trace.
+
+        LeaseLost: nothing was stored, another controller acts now. ImpossibleChange: a decision that no job may
+        undergo; nothing was stored.
+        """
+
+        def work(connection: Connection) -> list[bool]:
+            answers = applying.apply(connection, lease, decisions, now)
+            failpoint.reach("store.before_commit")
+            return answers
+
+        answers = self._database.transact(work)
+        failpoint.reach("store.after_commit")
+        return answers
+
+    # --- leases -------------------------------------------------------------------------------------------------------
+    def lease_row(self, name: str) -> LeaseRow | None:
+        """The lease as it stands, None if it was never taken."""
+        return self._read(lambda c: leases.lease_row(c, name))
+
+    def take(self, name: str, holder: str, seen: LeaseRow | None) -> Lease | None:
+        """The lease is the holder's, with the next epoch, if it still stands as `seen`; None if it does not."""
+        return self._database.transact(lambda c: leases.take(c, name, holder, seen))
+
+    def beat(self, lease: Lease) -> None:
+        """Everybody who looks sees that the holder is alive. LeaseLost: it is not the holder any more."""
+        self._database.transact(lambda c: leases.beat(c, lease))
+
+    def give_up(self, lease: Lease) -> None:
+        """The lease is free for the next to take at once."""
+        self._database.transact(lambda c: leases.give_up(c, lease))
+
+    # --- clusters -----------------------------------------------------------------------------------------------------
+    def report_cluster(self, lease: Lease, name: str, status_json: str, now: float) -> None:
+        """The cluster's description of itself is where pages read it. LeaseLost."""
+        self._database.transact(lambda c: clusterrows.report_cluster(c, lease, name, status_json, now))
+
+    def mark_contact(self, lease: Lease, name: str, lost_since: float | None) -> None:
+        """The cluster has not answered since then (None: it answers). LeaseLost."""
+        self._database.transact(lambda c: clusterrows.mark_contact(c, lease, name, lost_since))
+
+    def close_cluster(self, name: str, reason: str | None) -> None:
+        """The cluster takes no new jobs, for this reason (None: it does)."""
+        self._writer.run(lambda c: clusterrows.close_cluster(c, name, reason))
+
+    def clusters(self) -> list[ClusterRow]:
+        """Every cluster a controller ever told of, by name."""
+        return self._read(clusterrows.list_clusters)
+
+    # --- what people read ---------------------------------------------------------------------------------------------
+    def page(self, viewer: Viewer, query: ListQuery) -> Page:
+        """At most `query.limit` (1 to 200) of the viewer's jobs. InvalidInput: the cursor is not one of this order."""
+        return self._read(lambda c: listing.page(c, viewer, query))
+
+    def counts(self, viewer: Viewer, bound: int = 1000) -> Mapping[JobState, Count]:
+        """How many of the viewer's current jobs are in each state, exactly up to `bound`."""
+        return self._read(lambda c: listing.counts(c, viewer, bound))
+
+    def job(self, viewer: Viewer, job_id: str) -> JobView:
+        """The job, whole. NotFound."""
+        return self._read(lambda c: views.job(c, viewer, job_id))
+
+    def family(self, viewer: Viewer, job_id: str) -> tuple[JobSummary, ...]:
+        """All jobs made from one another, this one among them, oldest first. NotFound."""
+        return self._read(lambda c: views.family(c, viewer, job_id))
+
+    def events_of(self, viewer: Viewer, job_id: str, limit: int = 1000) -> list[EventRow]:
+        """The job's history, oldest first, at most `limit` lines. NotFound."""
+        return self._read(lambda c: views.events_of(c, viewer, job_id, limit))
+
+    # --- what happens, as it happens ----------------------------------------------------------------------------------
+    def events_after(
+        self, viewer: Viewer | None, position: Position, limit: int, job_id: str | None = None
+    ) -> list[EventRow]:
+        """The next events the viewer may see (None: the gateway itself, all), oldest first; none is ever missed."""
+        return self._read(lambda c: history.events_after(c, viewer, position, limit, job_id))
+
+    def newest_position(self) -> Position:
+        """After every event that can be read now."""
+        return self._read(history.newest_position)
+
+    def changed_marker(self) -> str:
+        """Differs from the last one if anything was committed since, by whomever; costs microseconds on SQLite."""
+        return self._watch.marker()
+
+    # --- what people want ---------------------------------------------------------------------------------------------
+    def request_cancel(self, viewer: Viewer, job_ids: Sequence[str], now: float) -> list[CancelAnswer]:
+        """Every one of the viewer's jobs named is to be cancelled if it has not ended; one answer an id, in order."""
+        return self._writer.run(lambda c: wishes.request_cancel(c, viewer, job_ids, now))
+
+    def change(
+        self, viewer: Viewer, job_id: str, changes: JobChanges, now: float, *, expected_seq: int | None = None
+    ) -> None:
+        """The job's name, labels and place are as asked. NotFound; ChangedMeanwhile: `seq` is not as expected."""
+        self._writer.run(lambda c: wishes.change(c, viewer, job_id, changes, now, expected_seq))
+
+    def delete(self, viewer: Viewer, job_id: str, now: float) -> None:
+        """The ended job is out of every list and holds no file. NotFound; Conflict: it has not ended."""
+        self._writer.run(lambda c: wishes.delete_job(c, viewer, job_id, now))
+
+    def follow(self, viewer: Viewer, job_id: str, until_at: float) -> None:
+        """The running job's log is copied to where it can be read, until then. NotFound."""
+        self._writer.run(lambda c: wishes.follow(c, viewer, job_id, until_at))
+
+    def wishes(self, cluster: str, now: float) -> list[Wish]:
+        """Logs of the cluster's jobs that somebody follows now."""
+        return self._read(lambda c: wishes.open_wishes(c, cluster, now))
+
+    # --- files --------------------------------------------------------------------------------------------------------
+    def add_upload(self, viewer: Viewer, stored: Stored, name: str, media_type: str) -> Upload:
+        """The viewer has this file of the file store under a new upload id."""
+        now = self._clock()
+        return self._writer.run(
+            lambda c: filerows.add_upload(c, viewer, stored.sha256, stored.size, name, media_type, now)
+        )
+
+    def upload(self, viewer: Viewer, upload_id: str) -> Upload:
+        """The upload. NotFound."""
+        return self._read(lambda c: filerows.upload(c, viewer, upload_id))
+
+    def uploads(self, viewer: Viewer, limit: int = 200, before: str | None = None) -> list[Upload]:
+        """The viewer's own uploads, the newest first; `before` is the id to go on after."""
+        return self._read(lambda c: filerows.list_uploads(c, viewer, limit, before))
+
+    def delete_upload(self, viewer: Viewer, upload_id: str) -> None:
+        """The upload is gone; jobs that took the file keep it. NotFound."""
+        self._writer.run(lambda c: filerows.delete_upload(c, viewer, upload_id, self._clock()))
+
+    def may_read(self, viewer: Viewer, sha256: str) -> bool:
+        """Whether the file is an upload of the viewer's, or an input or output of a job they may see."""
+        return self._read(lambda c: bool(filerows.readable(c, viewer, [sha256])))
+
+    def unreferenced(self, before: float, limit: int) -> list[str]:
+        """Files that nothing refers to and that were last stored before that time."""
+        return self._read(lambda c: filerows.unreferenced(c, before, limit))
+
+    def forget_files(self, hashes: Collection[str], before: float) -> list[str]:
+        """Those of them that are still not referred to are forgotten, and returned: their bytes may go."""
+        return self._database.transact(lambda c: filerows.forget_files(c, hashes, before))
+
+    def known_files(self, hashes: Collection[str]) -> set[str]:
+        """Those of the hashes that the store knows as files."""
+        return self._read(lambda c: filerows.known_files(c, hashes))
+
+    # --- people -------------------------------------------------------------------------------------------------------
+    def ensure_administrator(self) -> str | None:
+        """There is a user; if there was none, the first administrator `admin`, whose one-time password is returned."""
+        if self._read(users.has_users):
+            return None
+        password = secrets.token_urlsafe(15)
+        hashed = users.hash_password(password)
+        made = self._writer.run(lambda c: users.add_first_administrator(c, hashed, self._clock()))
+        return password if made else None
+
+    def create_user(self, name: str, password: str | None, role: Role) -> User:
+        """The user can sign in, without a password by tokens only. InvalidInput: a bad name or password; Conflict."""
+        hashed = None if password is None else users.hash_password(password)
+        return self._writer.run(lambda c: users.create_user(c, name, hashed, role, self._clock()))
+
+    def user(self, name: str) -> User:
+        """The user of this name. NotFound."""
+        return self._read(lambda c: users.user(c, name))
+
+    def users(self) -> list[User]:
+        """Every user, by name."""
+        return self._read(users.list_users)
+
+    def verify_password(self, name: str, password: str) -> User:
+        """The user, whose password this is. NotSignedIn: it isn't, or there is no such user; both take as long."""
+        found = self._read(lambda c: users.stored_password(c, name))
+        fits = users.password_fits(password, found[1] if found else None)
+        if found is None or not fits:
+            raise NotSignedIn("the name or the password is wrong")
+        return found[0]
+
+    def set_password(self, name: str, password: str) -> None:
+        """The user signs in with the new password from now on. NotFound, InvalidInput."""
+        hashed = users.hash_password(password)
+        self._writer.run(lambda c: users.set_password(c, name, hashed))
+
+    def set_role(self, name: str, role: Role) -> User:
+        """The user has the role. NotFound; Conflict: no administrator would be left."""
+        return self._writer.run(lambda c: users.set_role(c, name, role))
+
+    def set_disabled(self, name: str, *, disabled: bool) -> User:
+        """The user can or can't sign in, by password or token. NotFound; Conflict: no administrator would be left."""
+        at = self._clock() if disabled else None
+        return self._writer.run(lambda c: users.set_disabled(c, name, at))
+
+    def create_token(self, user_id: str, name: str, scopes: Iterable[Scope], expires_at: float | None) -> NewToken:
+        """The user has a token; its text can't be shown again."""
+        wanted = frozenset(scopes)
+        return self._writer.run(lambda c: users.create_token(c, user_id, name, wanted, expires_at, self._clock()))
+
+    def authenticate(self, text: str) -> Identity:
+        """Whose token this is and what it is good for. NotSignedIn: unknown, expired, revoked, or the user disabled."""
+        identity, unnoted = self._read(lambda c: users.identify(c, text, self._clock()))
+        if unnoted is not None:
+            self._writer.run(lambda c: users.note_use(c, unnoted, self._clock()))
+        return identity
+
+    def revoke_token(self, viewer: Viewer, token_id: str) -> None:
+        """The token is good for nothing any more. NotFound: it is not the viewer's."""
+        self._writer.run(lambda c: users.revoke_token(c, viewer, token_id, self._clock()))
+
+    def tokens(self, user_id: str) -> list[Token]:
+        """The user's tokens, the newest first, revoked and expired ones too."""
+        return self._read(lambda c: users.list_tokens(c, user_id))

@@ -1,0 +1,78 @@
+"""What goes into the store and comes out of it, beside `job.Job`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from isthmus.application.encoding import Json
+from isthmus.job import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """On whose behalf the store is asked: an administrator sees everything, everybody else what is theirs."""
+
+    user_id: str
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """One input file: the input's name, its place where several are taken, its bytes, and where it came from.
+
+    At most one origin is set: an upload, or an output (its path) of an earlier job.
+    """
+
+    name: str
+    position: int
+    sha256: str
+    file_name: str
+    size: int
+    upload_id: str | None = None
+    from_job: str | None = None
+    from_output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be accepted, checked against its application already. `digest` names a remembered definition."""
+
+    cluster: str
+    application: str
+    version: str
+    digest: str
+    name: str
+    resources: Resources
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    files: tuple[JobInput, ...] = ()
+    labels: tuple[str, ...] = ()
+    restartable: bool = False
+    max_attempts: int = 3
+    project_id: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job a request stands for; `created` is false when an earlier request with the same key made it."""
+
+    job_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What one job was asked to do: everything staging needs. It never changes."""
+
+    id: str
+    owner_id: str
+    project_id: str | None
+    application: str
+    version: str
+    name: str
+    digest: str
+    definition: Json
+    inputs: Mapping[str, Json]
+    files: tuple[JobInput, ...]
+    resources: Resources

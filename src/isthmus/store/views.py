@@ -1,0 +1,175 @@
+"""A job with everything a person may want to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from isthmus.application.encoding import Json
+from isthmus.errors import NotFound
+from isthmus.job import Attempt, Cause, JobState, Resources
+from isthmus.store.duty import input_files
+from isthmus.store.history import EventRow, Position, events_after
+from isthmus.store.ids import is_id
+from isthmus.store.listing import JobSummary, summaries
+from isthmus.store.records import JobInput, Viewer
+from isthmus.store.rows import attempt_of, attempt_rows, resources_of
+from isthmus.store.schema import clusters, definitions, job_labels, jobs, outputs, users
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """One collected file: the output's name, its path below the work directory, and where its bytes are."""
+
+    id: int
+    attempt: int
+    name: str
+    path: str
+    sha256: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job, whole. `owner` is the owner's name; `outputs` are those of the last attempt; `attempts` are in order."""
+
+    id: str
+    owner_id: str
+    owner: str
+    project_id: str | None
+    name: str
+    labels: tuple[str, ...]
+    application: str
+    version: str
+    digest: str
+    definition: Json
+    cluster: str
+    contact_lost_since: float | None
+    state: JobState
+    state_at: float
+    cause: Cause | None
+    evidence: str
+    waiting_reason: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    cancel_requested_at: float | None
+    parent_id: str | None
+    root_id: str
+    children: tuple[str, ...]
+    inputs: Mapping[str, Json]
+    files: tuple[JobInput, ...]
+    resources: Resources
+    restartable: bool
+    max_attempts: int
+    attempts: tuple[Attempt, ...]
+    outputs: tuple[OutputView, ...]
+    archived_at: float | None
+    deleted_at: float | None
+    seq: int
+
+
+def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
+    """The job. NotFound: there is none, or it is not the viewer's."""
+    number = number_of(connection, viewer, job_id)
+    query = (
+        select(jobs, users.c.name.label("owner"), definitions.c.body, clusters.c.contact_lost_since)
+        .join(users, users.c.id == jobs.c.owner_id)
+        .join(definitions, definitions.c.digest == jobs.c.digest)
+        .outerjoin(clusters, clusters.c.name == jobs.c.cluster)
+    )
+    row = connection.execute(query.where(jobs.c.number == number)).one()
+    return JobView(
+        id=row.id,
+        owner_id=row.owner_id,
+        owner=row.owner,
+        project_id=row.project_id,
+        name=row.name,
+        labels=_labels(connection, number),
+        application=row.application,
+        version=row.version,
+        digest=row.digest,
+        definition=row.body,
+        cluster=row.cluster,
+        contact_lost_since=row.contact_lost_since,
+        state=JobState(row.state),
+        state_at=row.state_at,
+        cause=None if row.cause is None else Cause(row.cause),
+        evidence=row.evidence,
+        waiting_reason=row.waiting_reason,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        exit_code=row.exit_code,
+        cancel_requested_at=row.cancel_requested_at,
+        parent_id=row.parent_id,
+        root_id=row.root_id,
+        children=_children(connection, viewer, job_id),
+        inputs=row.inputs,
+        files=input_files(connection, [number])[number],
+        resources=resources_of(row.resources),
+        restartable=row.restartable,
+        max_attempts=row.max_attempts,
+        attempts=_attempts(connection, number),
+        outputs=_outputs(connection, number, row.attempts),
+        archived_at=row.archived_at,
+        deleted_at=row.deleted_at,
+        seq=row.seq,
+    )
+
+
+def number_of(connection: Connection, viewer: Viewer, job_id: str) -> int:
+    """The job's number. NotFound: there is none, or it is not the viewer's."""
+    query = select(jobs.c.number).where(jobs.c.id == job_id)
+    if not viewer.is_admin:
+        query = query.where(jobs.c.owner_id == viewer.user_id)
+    number = connection.execute(query).scalar_one_or_none() if is_id(job_id) else None
+    if number is None:
+        raise NotFound("there is no such job")
+    return int(number)
+
+
+def family(connection: Connection, viewer: Viewer, job_id: str) -> tuple[JobSummary, ...]:
+    """The job with all it was made from and all that was made from it, as far as the viewer may see them, oldest first.
+
+    `parent_id` makes them a tree. NotFound.
+    """
+    number = number_of(connection, viewer, job_id)
+    root = select(jobs.c.root_id).where(jobs.c.number == number).scalar_subquery()
+    query = select(jobs.c.number).where(jobs.c.root_id == root).order_by(jobs.c.number)
+    if not viewer.is_admin:
+        query = query.where(jobs.c.owner_id == viewer.user_id)
+    return summaries(connection, list(connection.execute(query).scalars()))
+
+
+def events_of(connection: Connection, viewer: Viewer, job_id: str, limit: int) -> list[EventRow]:
+    """The job's history, oldest first, at most `limit` lines. NotFound."""
+    number_of(connection, viewer, job_id)
+    return events_after(connection, viewer, Position(), limit, job_id)
+
+
+def _labels(connection: Connection, number: int) -> tuple[str, ...]:
+    query = select(job_labels.c.label).where(job_labels.c.job == number).order_by(job_labels.c.label)
+    return tuple(connection.execute(query).scalars())
+
+
+def _children(connection: Connection, viewer: Viewer, job_id: str) -> tuple[str, ...]:
+    query = select(jobs.c.id).where(jobs.c.parent_id == job_id).order_by(jobs.c.number)
+    if not viewer.is_admin:
+        query = query.where(jobs.c.owner_id == viewer.user_id)
+    return tuple(connection.execute(query).scalars())
+
+
+def _attempts(connection: Connection, number: int) -> tuple[Attempt, ...]:
+    found = (attempt_of(row) for row in connection.execute(attempt_rows(number)))
+    return tuple(attempt for attempt in found if attempt is not None)
+
+
+def _outputs(connection: Connection, number: int, n: int) -> tuple[OutputView, ...]:
+    columns = [outputs.c[name] for name in OutputView.__slots__]
+    query = select(*columns).where(outputs.c.job == number, outputs.c.attempt == n)
+    return tuple(OutputView(*row) for row in connection.execute(query.order_by(outputs.c.id)))

@@ -1,0 +1,107 @@
+"""The history, and following it without missing a line."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from isthmus.errors import InvalidInput, NotFound
+from isthmus.job import JobState
+from isthmus.store import Lease, Position, Store, Viewer
+from tests.store.making import accepted, advanced, held, person
+from tests.store.waiting import until
+
+
+def test_reading_on_from_a_position_gives_what_came_after_it_in_order(store: Store, ann: Viewer, lease: Lease) -> None:
+    first = accepted(store, ann)
+    seen = store.events_after(None, Position(), 100)
+    second = accepted(store, ann)
+    advanced(store, lease, [first], JobState.SUBMITTING)
+
+    new = store.events_after(None, seen[-1].position, 100)
+
+    assert [(row.job_id, row.kind) for row in seen] == [(first, "accepted")]
+    assert [(row.job_id, row.kind) for row in new] == [(second, "accepted"), (first, "state"), (first, "state")]
+    assert new == sorted(new, key=lambda row: row.position)
+    assert store.events_after(None, new[-1].position, 100) == []
+    assert store.newest_position() == new[-1].position
+
+
+def test_reading_in_small_steps_gives_the_same_as_in_one(store: Store, ann: Viewer) -> None:
+    for _ in range(7):
+        accepted(store, ann)
+    position, rows = Position(), []
+    while step := store.events_after(None, position, 2):
+        rows += step
+        position = step[-1].position
+
+    assert rows == store.events_after(None, Position(), 100)
+    assert len(rows) == 7
+
+
+def test_a_user_sees_events_of_their_own_jobs_only(store: Store, ann: Viewer, bob: Viewer, admin: Viewer) -> None:
+    mine, theirs = accepted(store, ann), accepted(store, bob)
+
+    assert {row.job_id for row in store.events_after(ann, Position(), 100)} == {mine}
+    assert {row.job_id for row in store.events_after(admin, Position(), 100)} == {mine, theirs}
+    assert store.events_after(ann, Position(), 100, job_id=theirs) == []
+    with pytest.raises(NotFound):
+        store.events_of(ann, theirs)
+
+
+def test_events_of_one_job_are_picked_out(store: Store, ann: Viewer) -> None:
+    one, _ = accepted(store, ann), accepted(store, ann)
+
+    assert [row.job_id for row in store.events_after(None, Position(), 100, job_id=one)] == [one]
+
+
+def test_a_position_survives_its_text_form_and_nothing_else_passes_for_one() -> None:
+    assert Position.parse(str(Position(12, 34))) == Position(12, 34)
+    for words in ("", "-", "1", "1-", "-1", "1-2-3", "a-1", "1--2", "²-1", "1-2 ", "9" * 30 + "-" + "9" * 30):
+        with pytest.raises(InvalidInput):
+            Position.parse(words)
+
+
+def test_the_marker_changes_with_every_commit_of_whichever_process(store: Store, ann: Viewer, url: str) -> None:
+    with Store.open(url) as other:
+        before = store.changed_marker()
+        accepted(other, ann)
+        after = store.changed_marker()
+        accepted(store, ann)
+
+        assert len({before, after, store.changed_marker()}) == 3
+
+
+def test_the_marker_stands_still_while_nothing_is_written(store: Store, ann: Viewer) -> None:
+    accepted(store, ann)
+    store.authenticate(store.create_token(ann.user_id, "t", [], None).text)
+    # a background writer of PostgreSQL may still end a transaction of its own
+    until(lambda: store.changed_marker() == store.changed_marker())
+
+
+def test_on_postgresql_an_event_that_is_committed_late_is_not_missed(postgres_database: str) -> None:
+    """Its number is lower than that of one committed, and read, before: a reader by number would pass it over."""
+    engine = create_engine(postgres_database)
+    with Store.open(postgres_database) as store, engine.connect() as slow:
+        store.remember_definition("digest", "app", "1", {})
+        ann = person(store, "ann")
+        held(store)
+        first = accepted(store, ann)
+        start = store.newest_position()
+        slow.execute(
+            text(
+                "INSERT INTO events (job, owner_id, at, kind, body)"
+                " SELECT number, owner_id, 1, 'late', '{}' FROM jobs WHERE id = :id"
+            ),
+            {"id": first},
+        )
+        accepted(store, ann)
+        early = store.events_after(None, start, 100)
+        slow.commit()
+
+        position = early[-1].position if early else start
+        read = [*early, *store.events_after(None, position, 100)]
+
+    engine.dispose()
+    assert sorted(row.kind for row in read) == ["accepted", "late"]
+    assert early == []

@@ -1,0 +1,114 @@
+"""The indexes are there for the pages: no page of the list sorts, or looks at, more than it shows."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, event, text
+
+from isthmus.job import JobState
+from isthmus.store import ListQuery, Sort, Store, Viewer
+from tests.store.making import a_job
+
+JOBS = 2000
+
+
+@pytest.fixture
+def crowd(store: Store, ann: Viewer, url: str) -> str:
+    """A few thousand jobs, most of one user and ended, as on a gateway in use."""
+    rng = random.Random(7)
+    names = [f"run {rng.randrange(1000)} {rng.choice(['alabama', 'georgia', 'texas'])}" for _ in range(JOBS)]
+    store.accept_many(ann, [a_job(name, application=rng.choice("abcdefgh")) for name in names])
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        ended = {"ended": JOBS - 200, "running": JOBS - 100}
+        first = connection.execute(text("SELECT min(number) FROM jobs")).scalar_one()
+        ranges = {name: first + n for name, n in ended.items()}
+        connection.execute(text("UPDATE jobs SET state = 'COMPLETED' WHERE number < :ended"), ranges)
+        connection.execute(text("UPDATE jobs SET state = 'RUNNING' WHERE number >= :running"), ranges)
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))
+    engine.dispose()
+    return url
+
+
+WALKS = {
+    "plain": ListQuery(),
+    "oldest first": ListQuery(descending=False),
+    "state": ListQuery(states=(JobState.COMPLETED,)),
+    "states": ListQuery(states=(JobState.ACCEPTED, JobState.RUNNING)),
+    "application": ListQuery(applications=("c",)),
+    "state and application": ListQuery(states=(JobState.COMPLETED,), applications=("c",)),
+    "by name": ListQuery(sort=Sort.NAME),
+    "by state's time": ListQuery(sort=Sort.STATE_AT),
+    "by application": ListQuery(sort=Sort.APPLICATION, descending=False),
+    "by state": ListQuery(sort=Sort.STATE),
+    "time": ListQuery(created_before=1e12),
+}
+
+
+def test_a_page_walks_an_index_in_its_order_and_sorts_nothing(
+    store: Store, crowd: str, ann: Viewer, admin: Viewer
+) -> None:
+    for viewer, (name, query) in product((ann, admin), WALKS.items()):
+        page = store.page(viewer, query)
+        asked = replace(query, cursor=page.next_cursor)
+
+        plan = "\n".join(plans_of(store, crowd, viewer, asked))
+
+        assert page.next_cursor is not None, name
+        assert not re.search(r"SCAN jobs(?! USING (COVERING )?INDEX ix_jobs_(mine|all))", plan), (name, plan)
+        assert "Seq Scan on jobs" not in plan, (name, plan)
+        if len(query.states) < 2:
+            assert not re.search(r"TEMP B-TREE FOR ORDER BY|Sort Key: jobs", plan), (name, plan)
+
+
+def test_a_rare_word_is_found_by_the_text_index(
+    store: Store, crowd: str, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.store.walking.SAMPLE", 50)
+    monkeypatch.setattr("isthmus.store.walking.STRETCH", 100)
+
+    plan = "\n".join(plans_of(store, crowd, ann, ListQuery(text="777", limit=5)))
+
+    assert re.search(r"job_search VIRTUAL TABLE INDEX|Bitmap Index Scan on ix_jobs_search", plan), plan
+    assert "Seq Scan on jobs" not in plan
+
+
+def test_due_jobs_are_found_by_their_time(store: Store, crowd: str) -> None:
+    plan = "\n".join(_explained(crowd, lambda: store.due("local", 40.0, 100), "next_check_at <="))
+
+    assert "ix_jobs_due" in plan
+
+
+def plans_of(store: Store, url: str, viewer: Viewer, query: ListQuery) -> Iterator[str]:
+    """The database's plans for the statements that find a page's jobs."""
+    return _explained(url, lambda: store.page(viewer, query), "deleted_at IS NULL")
+
+
+def _explained(url: str, act: Callable[[], object], part: str) -> Iterator[str]:
+    """The plan of every statement run by `act` whose text holds `part`."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Connection, __: object, statement: str, parameters: Any, *___: object) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        act()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    engine = create_engine(url)
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+    with engine.connect() as connection:
+        for statement, parameters in seen:
+            if part in statement:
+                rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+                yield "\n".join(str(row[-1]) for row in rows)
+    engine.dispose()

@@ -1,0 +1,151 @@
+"""What the command line makes of the words it is given: times, sizes, beginnings of ids, values of flags."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from isthmus.cli.exits import ExitCode, code_of_error, code_of_state
+from isthmus.cli.flags import from_settings, from_texts
+from isthmus.cli.printing import shown
+from isthmus.cli.session import made_between
+from isthmus.cli.units import memory_mib, size_text, span, walltime_s
+from isthmus.client import ApplicationRecord, InputRecord, NoConnection
+from isthmus.errors import Conflict, InvalidInput, IsthmusError, NotAllowed, NotFound, NotSignedIn, StorageFault
+from isthmus.job import JobState
+from isthmus.store.ids import new_id
+
+
+@pytest.mark.parametrize(
+    ("text", "mib"), [("512", 512), ("4GiB", 4096), ("4G", 4096), ("1.5 gib", 1536), ("64MiB", 64), ("1T", 1048576)]
+)
+def test_a_size_is_read_in_the_units_people_use(text: str, mib: int) -> None:
+    assert memory_mib(text) == mib
+
+
+@pytest.mark.parametrize("text", ["", "much", "4 parsecs", "-1", "0", "0.2M"])
+def test_what_is_no_size_is_refused_with_the_field_s_name(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        memory_mib(text)
+    assert refused.value.faults[0].field == "resources.memory_mib"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5400", 5400),
+        ("90m", 5400),
+        ("90min", 5400),
+        ("1h30m", 5400),
+        ("01:30:00", 5400),
+        ("1:30", 5400),
+        ("2d", 172800),
+        ("2-01:00:00", 176400),
+        ("45s", 45),
+    ],
+)
+def test_a_time_is_read_in_the_forms_people_use(text: str, seconds: int) -> None:
+    assert walltime_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:75", "-5", "1h30", "٣"])
+def test_what_is_no_time_is_refused_with_the_field_s_name(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        walltime_s(text)
+    assert refused.value.faults[0].field == "resources.walltime_s"
+
+
+def test_a_length_of_time_is_told_in_the_two_units_that_matter() -> None:
+    assert [span(s) for s in (None, 0.04, 59.94, 61, 3700, 90000)] == [
+        "",
+        "0.0 s",
+        "59.9 s",
+        "1 min 1 s",
+        "1 h 1 min",
+        "1 d 1 h",
+    ]
+
+
+def test_a_number_of_bytes_is_told_in_the_unit_that_fits() -> None:
+    assert [size_text(n) for n in (0, 1023, 1536, 5 * 1024**2)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB"]
+
+
+def test_the_beginning_of_an_id_names_the_time_it_was_made() -> None:
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    made = new_id(at.timestamp())
+    for length in (1, 6, 10, 20):
+        after, before = made_between(made[:length])
+        assert after <= at <= before
+    after, before = made_between(made[:10])
+    assert (before - after).total_seconds() < 1
+
+
+def test_no_id_begins_outside_the_times_that_can_be_told() -> None:
+    after, before = made_between("z")
+    assert after.year > 2026
+    assert before.year == 9990
+
+
+def _application() -> ApplicationRecord:
+    inputs = (
+        InputRecord("count", schema={"type": "integer"}),
+        InputRecord("factor", schema={"type": "number"}),
+        InputRecord("loud", schema={"type": "boolean"}),
+        InputRecord("levels", schema={"type": "array", "items": {"type": "number"}}),
+        InputRecord("word", schema={"type": "string"}),
+    )
+    return ApplicationRecord("thing", "1", inputs=inputs)
+
+
+def test_settings_become_values_of_their_input_s_type() -> None:
+    given = [("count", "3"), ("factor", "2.5"), ("loud", "true"), ("levels", "1"), ("levels", "2"), ("word", "7")]
+    assert from_settings(_application(), given) == {
+        "count": 3,
+        "factor": 2.5,
+        "loud": True,
+        "levels": [1.0, 2.0],
+        "word": "7",
+    }
+
+
+def test_a_value_that_cannot_be_read_stays_text_for_the_gateway_to_refuse() -> None:
+    given = [("count", "many"), ("loud", "perhaps"), ("unheard_of", "x")]
+    assert from_settings(_application(), given) == {"count": "many", "loud": "perhaps", "unheard_of": "x"}
+
+
+def test_a_file_input_s_word_is_a_path() -> None:
+    one = InputRecord("radar", file={"many": False})
+    many = InputRecord("scans", file={"many": True})
+    assert [path.name for path in (from_texts(one, ["a/b.nc"]),)] == ["b.nc"]  # type: ignore[attr-defined]
+    assert [path.name for path in from_texts(many, ["a", "b"])] == ["a", "b"]  # type: ignore[attr-defined]
+
+
+def test_control_characters_of_a_name_are_made_visible() -> None:
+    assert shown("a\x1b[31mred\rb") == "a\\x1b[31mred\\x0db"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFound("x"), 3),
+        (InvalidInput("x"), 4),
+        (Conflict("x"), 4),
+        (NoConnection("x"), 5),
+        (NotSignedIn("x"), 6),
+        (NotAllowed("x"), 6),
+        (StorageFault("x"), 1),
+        (IsthmusError("x"), 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: IsthmusError, code: int) -> None:
+    assert code_of_error(error) == code
+
+
+def test_only_a_completed_job_is_a_success() -> None:
+    codes = {state: code_of_state(state) for state in JobState if state.is_final}
+    assert codes == {
+        JobState.COMPLETED: ExitCode.OK,
+        JobState.FAILED: ExitCode.JOB_FAILED,
+        JobState.CANCELLED: ExitCode.JOB_CANCELLED,
+    }
