@@ -9,7 +9,7 @@ from isthmus.errors import InvalidInput, NotFound
 from isthmus.job import JobState
 from isthmus.store import IdempotencyMismatch, JobInput, Store, Viewer
 from tests.store.conftest import Clock
-from tests.store.making import CLUSTER, a_file, a_job, accepted
+from tests.store.making import a_file, a_job, accepted
 
 
 def count(address: str, table: str) -> int:
@@ -146,6 +146,8 @@ def test_orders_hold_what_was_asked_and_leave_out_what_is_not_there(store: Store
 
     (spec,) = store.orders([job_id, "0" * 20])
 
-    assert (spec.id, spec.owner_id, spec.name, spec.inputs) == (job_id, ann.user_id, "storm", {"eps": 1})
-    assert spec.definition == {"title": "An application"}
-    assert store.live(CLUSTER)[0].resources == spec.resources
+    assert (spec.id, spec.inputs) == (job_id, {"eps": 1})
+    assert store.digests([job_id, "0" * 20]) == {job_id: spec.digest}
+    assert store.definition(spec.digest) == {"title": "An application"}
+    with pytest.raises(NotFound):
+        store.definition("0" * 64)

@@ -14,7 +14,8 @@ from isthmus.facts import OutputFile
 from isthmus.job import JobState
 from isthmus.store import JobInput, Lease, Store, Upload, Viewer
 from tests.store.conftest import Clock
-from tests.store.making import a_file, accepted, advanced, moved, stored
+from tests.store.making import a_file, accepted, advanced, moved, person, stored
+from tests.store.waiting import until, waits_for_a_lock
 
 LATER = 2_000_000_000.0
 
@@ -136,6 +137,30 @@ def test_a_job_accepted_while_files_are_forgotten_has_its_file_or_is_refused(sto
         return store.known_files([upload.sha256]) == {upload.sha256}
 
     assert all(race(n) for n in range(10))
+
+
+def test_on_postgresql_a_file_that_a_job_is_just_taking_is_not_forgotten(postgres_database: str) -> None:
+    engine = create_engine(postgres_database)
+    with Store.open(postgres_database) as store, engine.connect() as accepting, ThreadPoolExecutor(1) as threads:
+        store.remember_definition("digest", "app", "1", {})
+        ann = person(store, "ann")
+        upload = store.add_upload(ann, a_file("a"), "a", "text/plain")
+        job_id = accepted(store, ann)
+        store.delete_upload(ann, upload.id)
+        accepting.execute(
+            text(
+                "INSERT INTO job_inputs (job, name, position, sha256, file_name, size)"
+                " SELECT number, 'a', 0, :sha256, 'a', 1 FROM jobs WHERE id = :id"
+            ),
+            {"sha256": upload.sha256, "id": job_id},
+        )
+        forgetting = threads.submit(store.forget_files, [upload.sha256], LATER)
+        until(lambda: waits_for_a_lock(postgres_database))
+        accepting.commit()
+
+        assert forgetting.result(30) == []
+        assert store.known_files([upload.sha256]) == {upload.sha256}
+    engine.dispose()
 
 
 def test_the_database_itself_refuses_an_input_without_a_file(store: Store, ann: Viewer, url: str) -> None:

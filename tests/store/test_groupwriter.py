@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from isthmus.errors import NotFound, StorageFault
 from isthmus.store import Store, Viewer
@@ -31,20 +32,22 @@ def test_eight_threads_accept_at_once_and_every_job_is_there(store: Store, ann: 
         assert {job.id for job in other.live("local")} == set(ids)
 
 
-def test_one_bad_request_among_many_hurts_no_other(store: Store, ann: Viewer, url: str) -> None:
+def test_bad_requests_among_many_hurt_no_other_and_leave_nothing(store: Store, ann: Viewer, url: str) -> None:
     def accept(n: int) -> str | None:
-        parent = "0" * 20 if n % 5 == 0 else None
+        spoilt = {"parent_id": "0" * 20} if n % 5 == 0 else {"digest": "unknown"} if n % 7 == 0 else {}
         try:
-            return store.accept(ann, a_job(str(n), parent_id=parent)).job_id
-        except NotFound:
+            return store.accept(ann, a_job(str(n), **spoilt), key=str(n), body_sha256="b").job_id
+        except (NotFound, IntegrityError):
             return None
 
     with ThreadPoolExecutor(8) as threads:
         ids = list(threads.map(accept, range(100)))
+    refused = [n for n, job_id in enumerate(ids) if job_id is None]
 
-    assert [n for n, job_id in enumerate(ids) if job_id is None] == list(range(0, 100, 5))
+    assert refused == [n for n in range(100) if n % 5 == 0 or n % 7 == 0]
     with Store.open(url) as other:
         assert {job.id for job in other.live("local")} == {job_id for job_id in ids if job_id}
+    assert all(store.accept(ann, a_job(str(n)), key=str(n), body_sha256="b").created for n in refused)
 
 
 def test_eight_equal_requests_with_one_key_make_one_job(store: Store, ann: Viewer) -> None:

@@ -14,7 +14,7 @@ from isthmus.store import Lease, LeaseRow, Store
 from isthmus.store.database import Database
 from isthmus.store.leases import hold
 from tests.store.making import accepted, moved, person, stored
-from tests.store.waiting import until
+from tests.store.waiting import until, waits_for_a_lock
 
 
 def test_a_lease_nobody_took_is_taken_once(store: Store) -> None:
@@ -93,7 +93,7 @@ def test_on_postgresql_a_write_that_meets_a_take_about_to_commit_waits_and_is_re
         outcome: list[object] = []
         writer = Thread(target=lambda: outcome.append(_outcome(store, lease, moved(job, JobState.STAGING_IN))))
         writer.start()
-        until(lambda: _waiting_for_a_lock(postgres_database))
+        until(lambda: waits_for_a_lock(postgres_database))
         taker.commit()
         writer.join(30)
 
@@ -112,7 +112,7 @@ def test_on_postgresql_a_take_waits_for_a_write_that_began_before(postgres_datab
         taken: list[Lease | None] = []
         taker = Thread(target=lambda: taken.append(store.take("local", "new", seen)))
         taker.start()
-        until(lambda: _waiting_for_a_lock(postgres_database))
+        until(lambda: waits_for_a_lock(postgres_database))
 
         assert taken == []
         writer.commit()
@@ -162,12 +162,3 @@ def _outcome(store: Store, lease: Lease, decision: Decision) -> object:
         return store.apply(lease, [decision], 50.0)
     except LeaseLost:
         return "lost"
-
-
-def _waiting_for_a_lock(url: str) -> bool:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        found = connection.execute(text(query)).scalar_one()
-    engine.dispose()
-    return bool(found)

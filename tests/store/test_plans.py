@@ -66,7 +66,7 @@ def test_a_page_walks_an_index_in_its_order_and_sorts_nothing(
         assert not re.search(r"SCAN jobs(?! USING (COVERING )?INDEX ix_jobs_(mine|all))", plan), (name, plan)
         assert "Seq Scan on jobs" not in plan, (name, plan)
         if len(query.states) < 2:
-            assert not re.search(r"TEMP B-TREE FOR ORDER BY|Sort Key: jobs", plan), (name, plan)
+            assert not re.search(r"TEMP B-TREE|Sort Key", plan), (name, plan)
 
 
 def test_a_rare_word_is_found_by_the_text_index(
@@ -77,8 +77,12 @@ def test_a_rare_word_is_found_by_the_text_index(
 
     plan = "\n".join(plans_of(store, crowd, ann, ListQuery(text="777", limit=5)))
 
-    assert re.search(r"job_search VIRTUAL TABLE INDEX|Bitmap Index Scan on ix_jobs_search", plan), plan
-    assert "Seq Scan on jobs" not in plan
+    if crowd.startswith("sqlite"):
+        assert "job_search VIRTUAL TABLE INDEX" in plan
+        assert "SEARCH jobs USING INTEGER PRIMARY KEY" in plan
+    else:
+        assert "Bitmap Index Scan on ix_jobs_search" in plan
+        assert "Seq Scan on jobs" not in plan
 
 
 def test_due_jobs_are_found_by_their_time(store: Store, crowd: str) -> None:

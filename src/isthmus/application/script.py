@@ -7,10 +7,11 @@ block filters, no calls); and `ShellScanner` refuses places where a quoted word 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import TypeAlias
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import SandboxedEnvironment
 
 from isthmus.application.encoding import Json
@@ -60,6 +61,11 @@ def _environment() -> SandboxedEnvironment:
 _ENVIRONMENT = _environment()
 
 
+@lru_cache(maxsize=256)
+def _template(text: str) -> Template:
+    return _ENVIRONMENT.from_string(text)
+
+
 def render_script(text: str, scope: Scope) -> str:
     """The shell text with every value in it quoted. BadWord: a value is missing."""
     for placeholder in script_placeholders(text):
@@ -67,7 +73,7 @@ def render_script(text: str, scope: Scope) -> str:
             look_up(scope, placeholder)
     names = {source: SimpleNamespace(**values) for source, values in scope.items() if source}
     try:
-        return _ENVIRONMENT.from_string(text).render(**names, **scope[""])
+        return _template(text).render(**names, **scope[""])
     except TemplateError as error:
         raise BadWord(str(error)) from error
 
@@ -83,7 +89,8 @@ def script_faults(text: str, check: Check) -> list[LineFault]:
     return faults
 
 
-def script_placeholders(text: str) -> list[Placeholder]:
+@lru_cache(maxsize=256)
+def script_placeholders(text: str) -> tuple[Placeholder, ...]:
     """The placeholders of a template without faults."""
     seen: list[Placeholder] = []
 
@@ -92,7 +99,7 @@ def script_placeholders(text: str) -> list[Placeholder]:
         return ""
 
     list(_tree_faults(_ENVIRONMENT.parse(text), note, frozenset()))
-    return seen
+    return tuple(seen)
 
 
 def _tree_faults(node: nodes.Node, check: Check, local: frozenset[str], tested: bool = False) -> Iterator[LineFault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from isthmus.application import (
@@ -36,26 +36,30 @@ class Orders:
 
     async def to_stage_in(self, jobs: Sequence[Job]) -> Mapping[str, Order | StagingFailed]:
         """By job id: the order, or why none can be made (for good: the definition and the site don't fit)."""
-        return {spec.id: self._rendered(job, spec) for job, spec in await self._specs(jobs)}
+        by_id = {job.id: job for job in jobs}
+        specs = await asyncio.to_thread(self.store.orders, list(by_id))
+        applications = await self._applications({spec.digest for spec in specs})
+        return {spec.id: self._rendered(by_id[spec.id], spec, applications[spec.digest]) for spec in specs}
 
     async def to_stage_out(self, jobs: Sequence[Job]) -> Mapping[str, Order]:
         """By job id: the order without its script, which has done its work."""
-        return {spec.id: self._order(job, self._definition(spec)) for job, spec in await self._specs(jobs)}
+        digests = await asyncio.to_thread(self.store.digests, [job.id for job in jobs])
+        applications = await self._applications(set(digests.values()))
+        return {job.id: self._order(job, applications[digests[job.id]]) for job in jobs if job.id in digests}
 
-    async def _specs(self, jobs: Sequence[Job]) -> list[tuple[Job, JobSpec]]:
-        by_id = {job.id: job for job in jobs}
-        specs = await asyncio.to_thread(self.store.orders, list(by_id))
-        return [(by_id[spec.id], spec) for spec in specs]
+    async def _applications(self, digests: Collection[str]) -> Mapping[str, Application]:
+        """The definitions with these digests, decoded once as long as they are in use."""
+        if len(self._definitions) > REMEMBERED:
+            self._definitions.clear()
+        found = {}
+        for digest in digests:
+            if digest not in self._definitions:
+                body = await asyncio.to_thread(self.store.definition, digest)
+                self._definitions[digest] = Application.from_json(body)
+            found[digest] = self._definitions[digest]
+        return found
 
-    def _definition(self, spec: JobSpec) -> Application:
-        if spec.digest not in self._definitions:
-            if len(self._definitions) >= REMEMBERED:
-                self._definitions.clear()
-            self._definitions[spec.digest] = Application.from_json(spec.definition)
-        return self._definitions[spec.digest]
-
-    def _rendered(self, job: Job, spec: JobSpec) -> Order | StagingFailed:
-        application = self._definition(spec)
+    def _rendered(self, job: Job, spec: JobSpec, application: Application) -> Order | StagingFailed:
         order = self._order(job, application)
         deployment = application.deployment_on(job.cluster)
         if deployment is None:

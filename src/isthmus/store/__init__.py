@@ -29,6 +29,7 @@ from isthmus.store import (
     history,
     leases,
     listing,
+    opening,
     users,
     views,
     wishes,
@@ -42,7 +43,6 @@ from isthmus.store.groupwriter import GroupWriter
 from isthmus.store.history import EventRow, Position
 from isthmus.store.leases import Lease, LeaseRow
 from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
-from isthmus.store.opening import make_ready
 from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
 from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User
 from isthmus.store.views import JobView, OutputView
@@ -112,7 +112,7 @@ class Store:
         """The store at this SQLAlchemy URL, made if it is not there, at the newest schema. ConfigurationError."""
         database = Database.at(url)
         try:
-            return cls(database, make_ready(database), clock)
+            return cls(database, opening.make_ready(database), clock)
         except BaseException:
             database.close()
             raise
@@ -132,6 +132,10 @@ class Store:
     def _read(self, work: Callable[[Connection], T]) -> T:
         with self._database.read() as connection:
             return work(connection)
+
+    def is_at_head(self) -> bool:
+        """Whether the database answers and its schema is this Isthmus' own."""
+        return self._read(opening.is_at_head)
 
     # --- taking jobs in -----------------------------------------------------------------------------------------------
     def remember_definition(self, digest: str, name: str, version: str, body: Json) -> None:
@@ -176,6 +180,14 @@ class Store:
     def orders(self, job_ids: Sequence[str]) -> list[JobSpec]:
         """What these jobs were asked to do, in no particular order."""
         return self._read(lambda c: duty.orders(c, job_ids))
+
+    def digests(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """By job id: the definition each job was accepted with."""
+        return self._read(lambda c: duty.digests(c, job_ids))
+
+    def definition(self, digest: str) -> Json:
+        """The body of a remembered definition. NotFound: it was never remembered."""
+        return self._read(lambda c: duty.definition(c, digest))
 
     def apply(self, lease: Lease, decisions: Sequence[Decision], now: float) -> list[bool]:
         """Each decision answered True is durable; a False one met a job that had changed since, and left no trace.

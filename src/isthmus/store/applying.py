@@ -139,9 +139,19 @@ def _update_attempts(connection: Connection, later: Sequence[tuple[_Change, Atte
     columns = _bound(name for name in rows[0] if name not in ("row", "nth", "n"))
     this = (attempts.c.job == bindparam("row"), attempts.c.n == bindparam("nth"))
     connection.execute(update(attempts).where(*this).values(**columns), rows)
-    tags = [{"row": attempt.tag, **submission_values(attempt)} for _, attempt in later]
+    tags = [
+        {"row": attempt.tag, **values} for change, attempt in later if (values := _submission_change(change, attempt))
+    ]
+    if not tags:
+        return
     columns = _bound(name for name in tags[0] if name not in ("row", "tag"))
     connection.execute(update(submissions).where(submissions.c.tag == bindparam("row")).values(**columns), tags)
+
+
+def _submission_change(change: _Change, attempt: Attempt) -> Values | None:
+    """The submission's columns, if one of them differs: most changes are of the attempt alone."""
+    values = submission_values(attempt)
+    return None if change.old.attempt and values == submission_values(change.old.attempt) else values
 
 
 def _store_outputs(connection: Connection, changes: Sequence[_Change], now: float) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, not_, or_, select
 
+from isthmus.application.encoding import Json
+from isthmus.errors import NotFound
 from isthmus.job import FINAL, Cause, Job, JobState
 from isthmus.store.records import JobInput, JobSpec
-from isthmus.store.rows import job_of, job_rows, resources_of
+from isthmus.store.rows import job_of, job_rows
 from isthmus.store.schema import LIVE, attempts, definitions, job_inputs, jobs, submissions
 
 IN_FLIGHT = (JobState.STAGING_IN, JobState.SUBMITTING, JobState.QUEUED)  # what `per_owner` bounds
@@ -109,11 +111,11 @@ def release(connection: Connection, cluster: str, per_owner: int, limit: int) ->
     return [job_of(row) for row in rows]
 
 
-_ORDERS = (
-    select(jobs, definitions.c.body)
-    .join(definitions, definitions.c.digest == jobs.c.digest)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_ASKED = select(jobs.c.number, jobs.c.id, jobs.c.digest, jobs.c.inputs).where(
+    jobs.c.id.in_(bindparam("ids", expanding=True))
 )
+_DIGESTS = select(jobs.c.id, jobs.c.digest).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_DEFINITION = select(definitions.c.body).where(definitions.c.digest == bindparam("wanted"))
 
 
 def orders(connection: Connection, job_ids: Sequence[str]) -> list[JobSpec]:
@@ -122,22 +124,27 @@ def orders(connection: Connection, job_ids: Sequence[str]) -> list[JobSpec]:
 
 
 def _orders(connection: Connection, job_ids: Sequence[str]) -> Iterator[JobSpec]:
-    rows = connection.execute(_ORDERS, {"ids": job_ids}).all()
+    rows = connection.execute(_ASKED, {"ids": job_ids}).all()
     files = input_files(connection, [row.number for row in rows])
     for row in rows:
-        yield JobSpec(
-            id=row.id,
-            owner_id=row.owner_id,
-            project_id=row.project_id,
-            application=row.application,
-            version=row.version,
-            name=row.name,
-            digest=row.digest,
-            definition=row.body,
-            inputs=row.inputs,
-            files=files[row.number],
-            resources=resources_of(row.resources),
-        )
+        yield JobSpec(id=row.id, digest=row.digest, inputs=row.inputs, files=files[row.number])
+
+
+def digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    """By job id: the definition each job was accepted with."""
+    return {
+        job_id: digest
+        for part in _parts(job_ids)
+        for job_id, digest in connection.execute(_DIGESTS, {"ids": part})
+    }
+
+
+def definition(connection: Connection, digest: str) -> Json:
+    """The body of a remembered definition. NotFound: it was never remembered."""
+    row = connection.execute(_DEFINITION, {"wanted": digest}).one_or_none()
+    if row is None:
+        raise NotFound("there is no such definition")
+    return cast(Json, row.body)
 
 
 def input_files(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[JobInput, ...]]:

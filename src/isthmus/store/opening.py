@@ -27,12 +27,17 @@ def make_ready(database: Database) -> str:
     with _alone(database), database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if _revision(connection) != HEAD:
+        if not is_at_head(connection):
             # Alembic is slow to import, and most starts do without it.
             from isthmus.store.upgrading import upgrade  # noqa: PLC0415
 
             upgrade(connection)
         return _gateway_id(connection)
+
+
+def is_at_head(connection: Connection) -> bool:
+    """Whether the schema is this Isthmus' own."""
+    return _revision(connection) == HEAD
 
 
 def _revision(connection: Connection) -> str | None:

@@ -63,16 +63,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What one job was asked to do: everything staging needs. It never changes."""
+    """What one job was asked to do: what staging needs beside its definition, `digest`. It never changes."""
 
     id: str
-    owner_id: str
-    project_id: str | None
-    application: str
-    version: str
-    name: str
     digest: str
-    definition: Json
     inputs: Mapping[str, Json]
     files: tuple[JobInput, ...]
-    resources: Resources

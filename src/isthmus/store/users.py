@@ -65,6 +65,7 @@ class Identity:
     name: str
     role: Role
     scopes: frozenset[Scope]
+    token_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ def identify(connection: Connection, text: str, now: float) -> tuple[Identity, s
     user_id, name, role, scopes, token_id, used_at = row
     granted = _scopes(scopes) if role == Role.ADMIN else _scopes(scopes) - {Scope.ADMIN}
     note = used_at is None or now - used_at >= _USED_EVERY_S
-    return Identity(user_id, name, Role(role), granted), token_id if note else None
+    return Identity(user_id, name, Role(role), granted, token_id), token_id if note else None
 
 
 def note_use(connection: Connection, token_id: str, now: float) -> None:
