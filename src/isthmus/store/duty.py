@@ -133,9 +133,7 @@ def _orders(connection: Connection, job_ids: Sequence[str]) -> Iterator[JobSpec]
 def digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
     """By job id: the definition each job was accepted with."""
     return {
-        job_id: digest
-        for part in _parts(job_ids)
-        for job_id, digest in connection.execute(_DIGESTS, {"ids": part})
+        job_id: digest for part in _parts(job_ids) for job_id, digest in connection.execute(_DIGESTS, {"ids": part})
     }
 
 

@@ -1,0 +1,77 @@
+"""Routes for those who run the gateway: does it live, can it work, and its figures."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from isthmus.api.authentication import bearer_token
+from isthmus.api.documents import answer
+from isthmus.api.metrics import MEDIA_TYPE
+from isthmus.api.openapi import errors
+from isthmus.api.responses import Health
+from isthmus.api.services import Services, Shared
+from isthmus.errors import NotAllowed, NotSignedIn
+
+router = APIRouter(tags=["operation"])
+
+MIN_FREE_BYTES = 64 * 1024 * 1024
+"""Below this a gateway may fail to write down what it promised, so it says that it is not ready."""
+
+
+@router.get("/healthz", response_model=Health)
+async def is_alive() -> Response:
+    """The process lives; nothing is said of what it needs."""
+    return answer({"status": "ok", "reasons": []})
+
+
+@router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
+def is_ready(services: Shared) -> Response:
+    """The database answers and is at this version's schema, and the disk has room; else 503 with the reasons."""
+    reasons = [*_database_reasons(services), *_disk_reasons(services)]
+    return answer({"status": "not ready" if reasons else "ok", "reasons": list(reasons)}, 503 if reasons else 200)
+
+
+def _database_reasons(services: Services) -> list[str]:
+    try:
+        at_head = services.gateway.store.is_at_head()
+    except Exception as fault:  # whatever a database's driver says, it is a reason
+        return [f"the database does not answer: {type(fault).__name__}"]
+    return [] if at_head else ["the database's schema is of another version of Isthmus"]
+
+
+def _disk_reasons(services: Services) -> list[str]:
+    free = shutil.disk_usage(services.gateway.files.root).free
+    return [] if free >= MIN_FREE_BYTES else [f"the disk that holds the files has only {free // 1024 // 1024} MiB left"]
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **errors(_401="not from this machine, and without a token", _403="not an administrator's token"),
+    },
+)
+def show_metrics(request: Request, services: Shared) -> Response:
+    """The process's figures, for administrators and for this machine."""
+    token = bearer_token(request.headers.raw)
+    if token is not None:
+        if not services.tokens.caller(token).is_administrator:
+            raise NotAllowed("only administrators may see the figures")
+    elif not _is_local(request):
+        raise NotSignedIn("send an administrator's token")
+    return Response(services.figures.text(), 200, media_type=MEDIA_TYPE)
+
+
+def _is_local(request: Request) -> bool:
+    """From this machine itself: a proxy on it says for whom it asks, and then it is not."""
+    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,218 @@
+"""Routes of jobs: taking in, listing, showing, changing, cancelling, deleting."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import PlainTextResponse, Response
+
+from isthmus.api.authentication import Reader, Submitter
+from isthmus.api.documents import (
+    Document,
+    answer,
+    cancel_document,
+    event_document,
+    job_document,
+    job_summary,
+)
+from isthmus.api.openapi import PREFIX, errors
+from isthmus.api.requests import (
+    Body,
+    BulkCancelBody,
+    FileReference,
+    Files,
+    IdempotencyKey,
+    IdInPath,
+    JobPatch,
+    JobQuery,
+    OutputReference,
+    SubmitBody,
+)
+from isthmus.api.responses import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Why
+from isthmus.api.services import TheGateway
+from isthmus.application.encoding import canonical
+from isthmus.gateway import Gateway, Key, Request, submission
+from isthmus.job import JobState
+from isthmus.store import Accepted, Viewer
+from isthmus.store.listing import ListQuery, Sort
+from isthmus.store.wishes import JobChanges
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+MAX_EVENTS = 10_000
+IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=200)]
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=2000)]
+
+
+# --- taking in ------------------------------------------------------------
+@router.post("", response_model=JobOut, status_code=201, responses={200: {"model": JobOut}})
+def submit_job(body: SubmitBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None) -> Response:
+    """The job is durable. 200 and the same job again, if this Idempotency-Key was used for the same body before."""
+    request = Request(
+        application=body.application,
+        version=body.version,
+        cluster=body.cluster,
+        name=body.name,
+        labels=tuple(body.labels),
+        inputs=body.inputs,
+        files=references(body.files),
+        resources=body.resources,
+    )
+    return accepted(gateway, caller.viewer, gateway.submit(caller.viewer, request, key_of(key, "submit", body)))
+
+
+def references(files: Files) -> dict[str, Sequence[submission.FileReference]]:
+    """What each file input refers to, always as a list."""
+    return {
+        name: [_reference(one) for one in (given if isinstance(given, list) else [given])]
+        for name, given in files.items()
+    }
+
+
+def _reference(given: FileReference) -> submission.FileReference:
+    if isinstance(given, OutputReference):
+        return submission.OutputReference(given.job, given.output, given.path)
+    return submission.UploadReference(given)
+
+
+def key_of(key: str | None, operation: str, body: Body) -> Key | None:
+    """The request's name, and the digest of what it says: fields left out count as their defaults."""
+    if key is None:
+        return None
+    said = canonical([operation, body.model_dump(mode="json")])
+    return Key(key, hashlib.sha256(said.encode()).hexdigest())
+
+
+def accepted(gateway: Gateway, viewer: Viewer, found: Accepted) -> Response:
+    """201 with the new job, or 200 with the one an earlier request made."""
+    document = _document(gateway, viewer, found.job_id)
+    headers = {"Location": f"{PREFIX}/jobs/{found.job_id}", "ETag": _etag(document["seq"])}
+    return answer(document, 201 if found.created else 200, headers)
+
+
+def _document(gateway: Gateway, viewer: Viewer, job_id: str) -> Document:
+    return job_document(gateway.store.job(viewer, job_id))
+
+
+def _etag(seq: object) -> str:
+    return f'"{seq}"'
+
+
+# --- listing ------------------------------------------------------------
+@router.get("", response_model=JobPage)
+def list_jobs(query: Annotated[JobQuery, Query()], gateway: TheGateway, caller: Reader) -> Response:
+    """One page of jobs, the newest first unless asked otherwise; pages stay right while jobs arrive."""
+    page = gateway.store.page(
+        caller.viewer,
+        ListQuery(
+            states=tuple(JobState(state) for state in query.state),
+            applications=tuple(query.application),
+            clusters=tuple(query.cluster),
+            text=query.text,
+            labels=tuple(query.label),
+            created_after=query.created_after,
+            created_before=query.created_before,
+            owner=query.owner,
+            archived=query.archived,
+            sort=Sort(query.sort),
+            descending=query.descending,
+            cursor=query.cursor,
+            limit=query.limit,
+        ),
+    )
+    return answer({"jobs": [job_summary(job) for job in page.jobs], "next_cursor": page.next_cursor})
+
+
+@router.get("/counts", response_model=Counts)
+def count_jobs(gateway: TheGateway, caller: Reader) -> Response:
+    """How many jobs are in each state, exactly up to a bound."""
+    counts = gateway.store.counts(caller.viewer)
+    return answer({"states": {state.value: {"n": found.n, "exact": found.exact} for state, found in counts.items()}})
+
+
+# --- several at once ------------------------------------------------------------
+@router.post("/cancel", response_model=BulkCancelOut)
+def cancel_jobs(body: BulkCancelBody, gateway: TheGateway, caller: Submitter) -> Response:
+    """Cancelling each of these jobs is asked for; one answer a job, in order."""
+    answers = gateway.store.request_cancel(caller.viewer, body.jobs, time.time())
+    return answer({"results": [cancel_document(found) for found in answers]})
+
+
+# --- one job ------------------------------------------------------------
+@router.get("/{job_id}", response_model=JobOut, responses={304: {"description": "not changed since"}})
+def show_job(job_id: IdInPath, gateway: TheGateway, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
+    """Everything about one job; its ETag changes with everything that happens to it."""
+    document = _document(gateway, caller.viewer, job_id)
+    etag = _etag(document["seq"])
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=304, headers={"ETag": etag})
+    return answer(document, headers={"ETag": etag})
+
+
+@router.patch("/{job_id}", response_model=JobOut, responses=errors(_412="the job has changed since If-Match"))
+def change_job(
+    job_id: IdInPath, body: JobPatch, gateway: TheGateway, caller: Submitter, if_match: IfMatch = None
+) -> Response:
+    """The job's name, labels and place are as asked; what is null or left out stays."""
+    labels = None if body.labels is None else tuple(body.labels)
+    changes = JobChanges(body.name, labels, body.archived)
+    gateway.store.change(caller.viewer, job_id, changes, time.time(), expected_seq=_expected(if_match))
+    document = _document(gateway, caller.viewer, job_id)
+    return answer(document, headers={"ETag": _etag(document["seq"])})
+
+
+def _expected(if_match: str | None) -> int | None:
+    """The seq that If-Match names; one that no job ever has where it names nothing of ours."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    words = if_match.strip().removeprefix("W/").strip('"')
+    return int(words) if words.isascii() and words.isdigit() and len(words) < 10 else -1
+
+
+@router.delete("/{job_id}", status_code=204, responses=errors(_409="the job has not ended"))
+def delete_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
+    """The job is out of every list, and its files are freed once nothing else refers to them."""
+    gateway.store.delete(caller.viewer, job_id, time.time())
+    return Response(status_code=204)
+
+
+@router.post("/{job_id}/cancel", response_model=CancelOut)
+def cancel_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
+    """Cancelling is asked for. The job is CANCELLED once it is proved not to run; asking again does no harm."""
+    gateway.store.job(caller.viewer, job_id)
+    return answer(cancel_document(gateway.store.request_cancel(caller.viewer, [job_id], time.time())[0]))
+
+
+@router.get("/{job_id}/why", response_model=Why)
+def explain_job(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+    """Why the job waits, or how it ended, in sentences."""
+    job = gateway.store.job(caller.viewer, job_id)
+    return answer(
+        {
+            "state": job.state.value,
+            "cause": job.cause and job.cause.value,
+            "evidence": job.evidence,
+            "waiting_reason": job.waiting_reason,
+            "sentences": list(gateway.why(job)),
+        }
+    )
+
+
+@router.get("/{job_id}/events", response_model=Events)
+def list_job_events(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+    """What happened to the job, oldest first."""
+    return answer(
+        {"events": [event_document(row) for row in gateway.store.events_of(caller.viewer, job_id, MAX_EVENTS)]}
+    )
+
+
+@router.get(
+    "/{job_id}/script", response_class=PlainTextResponse, responses=errors(_409="it can't be rendered any more")
+)
+def show_script(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+    """What the job runs, as POSIX sh; its folders are shown as /job/inputs and /job/work."""
+    return PlainTextResponse(gateway.script(gateway.store.job(caller.viewer, job_id)))

@@ -1,0 +1,212 @@
+"""What requests may say: bodies, query and path, checked before any of our own code sees them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import Header, Path
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
+
+from isthmus.store.users import MAX_PASSWORD, MIN_PASSWORD
+
+MAX_LABELS = 20
+MAX_BULK = 500
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""No control characters and no line ends: the same words for Pydantic, for JSON Schema and for Python."""
+
+_TIME = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$"
+
+
+def _epoch(text: object) -> float:
+    """Epoch seconds of an RFC 3339 time."""
+    if not isinstance(text, str) or not re.fullmatch(_TIME, text, re.ASCII):
+        raise ValueError("must be a time like 2026-01-31T12:00:00Z")
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper())).timestamp()
+
+
+Line = Annotated[str, Field(min_length=1, max_length=255, pattern=_ONE_LINE)]
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=_ONE_LINE)]
+Phrase = Annotated[str, Field(max_length=1000, pattern=_ONE_LINE)]
+Password = Annotated[str, Field(min_length=1, max_length=1024)]
+NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
+Time = Annotated[float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""Epoch seconds, sent as RFC 3339."""
+Id = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{20}$")]
+Labels = Annotated[list[Word], Field(max_length=MAX_LABELS)]
+Amount = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | Line
+Resources = Annotated[dict[Word, Amount | None], Field(max_length=20)]
+Inputs = dict[str, JsonValue]
+
+IdInPath = Annotated[str, Path(pattern=r"^[0-9a-hjkmnp-tv-z]{20}$")]
+WordInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
+        description="Names this request for ever: sent again with the same body it makes nothing new.",
+    ),
+]
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused, and so is what no database or file can hold."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_only_text(cls, form: object) -> object:
+        if any("\0" in text or not _is_unicode(text) for text in _texts(form)):
+            raise ValueError("holds a NUL character, or half of a character (a lone surrogate)")
+        return form
+
+
+def _texts(form: object) -> Iterator[str]:
+    if isinstance(form, str):
+        yield form
+    elif isinstance(form, dict):
+        for key, value in form.items():
+            yield str(key)
+            yield from _texts(value)
+    elif isinstance(form, list):
+        for item in form:
+            yield from _texts(item)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+class OutputReference(Body):
+    """An output of an earlier job as an input: `path` is needed where the output has several files."""
+
+    job: Id
+    output: Word
+    path: Line | None = None
+
+
+FileReference = Id | OutputReference
+Files = Annotated[
+    dict[Word, FileReference | Annotated[list[FileReference], Field(max_length=1000)]], Field(max_length=100)
+]
+
+
+class SubmitBody(Body):
+    """A new job. `cluster` and `version` are chosen where they are left out; `files` names uploads or outputs."""
+
+    application: Word
+    version: Word | None = None
+    cluster: Word | None = None
+    name: Line | None = None
+    labels: Labels = []
+    inputs: Inputs = {}
+    files: Files = {}
+    resources: Resources = {}
+
+
+class ChangesBody(Body):
+    """What a resubmitted job has otherwise than its parent; `version` may be `latest`."""
+
+    inputs: Inputs = {}
+    unset: Annotated[list[Word], Field(max_length=1000)] = []
+    files: Files = {}
+    resources: Resources = {}
+    cluster: Word | None = None
+    version: Word | None = None
+    name: Line | None = None
+    labels: Labels | None = None
+
+
+JobIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BULK)]
+
+
+class BulkCancelBody(Body):
+    jobs: JobIds
+
+
+class BulkResubmitBody(ChangesBody):
+    jobs: JobIds
+
+
+class JobPatch(Body):
+    """What a person may change of a job: how it is called, and whether it stands among the current ones."""
+
+    name: Line | None = None
+    labels: Labels | None = None
+    archived: bool | None = None
+
+
+State = Literal[
+    "ACCEPTED",
+    "STAGING_IN",
+    "SUBMITTING",
+    "QUEUED",
+    "RUNNING",
+    "STAGING_OUT",
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+]
+
+
+class JobQuery(BaseModel):
+    """Which jobs, in which order. Several states, applications, clusters or labels: any of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: list[State] = []
+    application: Annotated[list[Word], Field(max_length=50)] = []
+    cluster: Annotated[list[Word], Field(max_length=50)] = []
+    label: Annotated[list[Word], Field(max_length=20)] = []
+    text: Phrase = ""
+    created_after: Time | None = None
+    created_before: Time | None = None
+    owner: Word | None = None
+    archived: bool = False
+    sort: Literal["created", "state_at", "name", "application", "state"] = "created"
+    descending: bool = True
+    cursor: Annotated[str, Field(max_length=2000, pattern=_ONE_LINE)] | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+ScopeName = Literal["read", "submit", "admin"]
+RoleName = Literal["user", "admin"]
+
+
+class TokenBody(Body):
+    """A new token. It can do what its scopes say and its user's role permits."""
+
+    name: Line = "token"
+    scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=3)] | None = None
+    expires_at: Time | None = None
+
+
+class PasswordBody(Body):
+    old: Password
+    new: NewPassword
+
+
+class NewUserBody(Body):
+    """A new user, who signs in with this password."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{0,63}$")]
+    password: NewPassword
+    role: RoleName = "user"
+
+
+class UserPatch(Body):
+    disabled: bool | None = None
+    password: NewPassword | None = None
+    role: RoleName | None = None

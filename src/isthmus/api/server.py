@@ -1,0 +1,75 @@
+"""The web process: one Uvicorn, one event loop, no worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from isthmus.api.app import make_app
+from isthmus.config import read_configuration
+from isthmus.events import Tail
+from isthmus.files import FileStore
+from isthmus.store import Store
+
+GRACE_S = 4
+"""What a request may take to finish after SIGTERM."""
+
+
+class _Server(uvicorn.Server):
+    """Ends event streams before it waits for requests to finish; they would never."""
+
+    def __init__(self, config: uvicorn.Config, tail: Tail) -> None:
+        super().__init__(config)
+        self._tail = tail
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tail.close()
+        await super().shutdown(sockets)
+
+
+def serve(home: Path, *, host: str | None = None, port: int | None = None, fd: int | None = None) -> None:
+    """Serves the gateway in `home` until SIGTERM or SIGINT, on a listening socket that was handed over or its own."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # Uvicorn puts its own in front, and raises the signal again when it has ended
+    configuration = read_configuration(home)
+    with Store.open(configuration.database_url) as store:
+        app = make_app(configuration, store, FileStore(home / "files"))
+        address = configuration.house.api
+        server = server_for(app, host or address.host, address.port if port is None else port)
+        asyncio.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Being told to end is no failure."""
+    raise SystemExit(0)
+
+
+def handed_over(fd: int) -> socket.socket:
+    """The listening socket behind the number, as the kernel knows it.
+
+    Uvicorn 0.54 takes any number for a Unix socket: clients then have no address, and asyncio leaves Nagle's
+    algorithm on, which makes every answer 40 ms late. The same goes for a socket whose protocol Python doesn't know.
+    """
+    return socket.socket(fileno=fd)
+
+
+def server_for(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+    """A server that answers requests with the app and ends within a few seconds when told to."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        proxy_headers=False,
+    )
+    return _Server(config, app.state.services.tail)

@@ -1,0 +1,90 @@
+"""Routes that never end: events as Server-Sent Events, each with its place in the history as its id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Header
+from starlette.responses import Response, StreamingResponse
+
+from isthmus.api.authentication import Caller, Reader
+from isthmus.api.documents import event_document
+from isthmus.api.requests import IdInPath
+from isthmus.api.services import Services, Shared
+from isthmus.application.inputs import MAX_INTEGER
+from isthmus.errors import InputFault, InvalidInput, NotSignedIn
+from isthmus.store.history import EventRow, Position
+
+router = APIRouter(tags=["events"])
+
+PULSE_S = 15.0
+"""How often a silent stream says that it lives, and whether its reader still may read is looked up."""
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "events as they happen: `id`, `event: job`, `data` as in the list of a job's events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", pattern=r"^\d{1,19}-\d{1,19}$", description="go on after this event"),
+]
+
+
+@router.get("/events", response_class=StreamingResponse, responses=_STREAM)
+async def stream_events(services: Shared, caller: Reader, last_event_id: LastEventId = None) -> Response:
+    """Everything that happens to the caller's jobs, from now on or from after Last-Event-ID, without a gap."""
+    return _stream(services, caller, last_event_id, None)
+
+
+@router.get("/jobs/{job_id}/events/stream", response_class=StreamingResponse, responses=_STREAM)
+async def stream_job_events(
+    job_id: IdInPath, services: Shared, caller: Reader, last_event_id: LastEventId = None
+) -> Response:
+    """Everything that happens to one job: from its beginning, or from after Last-Event-ID."""
+    await anyio.to_thread.run_sync(services.gateway.store.job, caller.viewer, job_id)
+    return _stream(services, caller, last_event_id or str(Position()), job_id)
+
+
+def _stream(services: Services, caller: Caller, last_event_id: str | None, job_id: str | None) -> Response:
+    after = None if last_event_id is None else _position(last_event_id)
+    return StreamingResponse(_lines(services, caller, after, job_id), 200, _HEADERS, "text/event-stream")
+
+
+def _position(last_event_id: str) -> Position:
+    """The place the id names. InvalidInput: one that no database could have counted to."""
+    position = Position.parse(last_event_id)
+    if max(position.xid, position.id) > MAX_INTEGER:
+        message = "is not the id of an event of this gateway"
+        raise InvalidInput(message, (InputFault("header.Last-Event-ID", "unknown", message),))
+    return position
+
+
+async def _lines(services: Services, caller: Caller, after: Position | None, job_id: str | None) -> AsyncIterator[str]:
+    yield ": the stream is open\n\n"
+    async with services.tail.follow(caller.viewer, after, job_id=job_id, pulse_s=PULSE_S) as rows:
+        async for row in rows:
+            if row is not None:
+                yield _line(row)
+            elif await _still_valid(services, caller):
+                yield ":\n\n"
+            else:
+                return
+
+
+def _line(row: EventRow) -> str:
+    data = json.dumps(event_document(row), separators=(",", ":"))
+    return f"id: {row.position}\nevent: job\ndata: {data}\n\n"
+
+
+async def _still_valid(services: Services, caller: Caller) -> bool:
+    try:
+        known = await anyio.to_thread.run_sync(services.tokens.caller, caller.token)
+    except NotSignedIn:
+        return False
+    return known.viewer == caller.viewer

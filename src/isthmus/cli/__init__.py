@@ -1,0 +1,72 @@
+"""The command line, `isthmus`: what each command does stands in its module; here they get their names.
+
+Nothing slow is imported before a command runs, so that `--help` and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from isthmus.cli import catalogue, jobs, people, processes, submitting
+from isthmus.cli.exits import code_of_error, say_error
+from isthmus.errors import IsthmusError
+
+_PLAIN = {"help_option_names": ["-h", "--help"]}
+_OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # the rest is for the application's own flags
+
+app = typer.Typer(
+    name="isthmus",
+    help="Run catalogued programs as jobs on the clusters you have.",
+    epilog="Exit codes: 0 good, 1 error, 2 usage, 3 not found, 4 refused, 5 no connection, 6 not allowed; "
+    "after waiting for a job: 10 failed, 11 cancelled.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=_PLAIN,
+)
+
+
+@app.callback()
+def _root(
+    url: Annotated[str | None, typer.Option("--url", help="The gateway's address, before all others known.")] = None,
+) -> None:
+    if url:
+        os.environ["ISTHMUS_URL"] = url
+
+
+app.command(context_settings=_OPEN, add_help_option=False)(submitting.submit)
+for command in (
+    jobs.jobs,
+    jobs.show,
+    jobs.watch,
+    jobs.logs,
+    jobs.why,
+    jobs.get,
+    jobs.cancel,
+    submitting.resubmit,
+    jobs.diff,
+    jobs.archive,
+    jobs.delete,
+    catalogue.apps,
+    catalogue.clusters,
+    people.login,
+    people.logout,
+    processes.serve,
+    processes.api,
+    processes.controller,
+):
+    app.command(context_settings=_PLAIN)(command)
+app.add_typer(people.users, name="users")
+
+
+def main() -> None:
+    """The command has run; the process ends with its exit code."""
+    try:
+        app(prog_name="isthmus")
+    except IsthmusError as fault:
+        say_error(fault)
+        sys.exit(code_of_error(fault))

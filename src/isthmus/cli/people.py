@@ -1,0 +1,144 @@
+"""`isthmus login`, `logout` and `users`."""
+
+# Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from isthmus.cli import options
+from isthmus.cli.exits import say
+from isthmus.cli.printing import emit, print_table
+from isthmus.cli.session import connect
+from isthmus.errors import IsthmusError, NotSignedIn
+
+users = typer.Typer(help="Users of the gateway; for administrators.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def login(
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The gateway's address.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Your name there; asked for if not given.")] = None,
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="What it may be used for: read, submit, admin; again for more.")
+    ] = None,
+) -> None:
+    """Sign in to a gateway: asks for name and password, and keeps a token for this user of this machine."""
+    from isthmus.client import Client, calls
+    from isthmus.client.login import Login, find_login, login_file, write_login
+
+    found = find_login(url)
+    who = name or _line("Name: ")
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else _line("")
+    token_name = f"command line on {socket.gethostname()}"[:100]
+    with Client(found.url, "-") as gateway:
+        answer = gateway.request(calls.make_token(who, password, token_name, scopes or ()))
+    token = str(answer["token"])
+    if answer.get("must_change_password"):
+        say("This password is for one time: choose one of your own, of 12 characters or more.")
+        with Client(found.url, token) as gateway:
+            gateway.request(calls.send("POST", "me", "password", json={"old": password, "new": _new_password()}))
+    write_login(login_file(), Login(found.url, token))
+    print(f"Signed in to {found.url} as {who}; the token is in {login_file()}.")
+
+
+def _line(question: str) -> str:
+    """One line: asked for on a terminal, read from stdin elsewhere."""
+    return input(question) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def logout() -> None:
+    """Sign out: the token that `isthmus login` keeps is revoked and forgotten."""
+    from isthmus.client import Client, calls
+    from isthmus.client.login import login_file, read_login
+
+    kept = read_login(login_file())
+    if kept is None:
+        raise NotSignedIn("nobody is signed in here")
+    login_file().unlink(missing_ok=True)
+    try:
+        with Client(kept.url, kept.token) as gateway:
+            gateway.request(calls.send("DELETE", "tokens", "current"))
+    except NotSignedIn:
+        pass  # it was revoked or has expired already
+    except IsthmusError as fault:
+        raise IsthmusError(f"forgotten here, but not revoked at {kept.url}: {fault.message}") from fault
+    print(f"Signed out of {kept.url}.")
+
+
+@users.command("list")
+def list_users(as_json: options.JsonOption = False) -> None:
+    """List the users."""
+    from isthmus.client import calls
+    from isthmus.client.records import parsed
+
+    with connect() as gateway:
+        found = parsed(list[dict[str, object]], gateway.request(calls.get("users")).get("users"))
+    if as_json:
+        for user in found:
+            emit(user)
+        return
+    rows = [(str(user["name"]), str(user["role"]), "disabled" if user.get("disabled") else "") for user in found]
+    print_table(("NAME", "ROLE", ""), rows)
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+
+
+@users.command("add")
+def add_user(
+    name: NameArgument,
+    role: Annotated[str, typer.Option("--role", help="user or admin.")] = "user",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Add a user; asks for a first password, or reads it from stdin."""
+    _send("POST", ["users"], {"name": name, "password": _new_password(), "role": role}, f"{name} was added.", as_json)
+
+
+@users.command("disable")
+def disable_user(
+    name: NameArgument,
+    undo: Annotated[bool, typer.Option("--undo", help="Let the user in again.", show_default=False)] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Keep a user out; their jobs go on."""
+    _send("PATCH", ["users", name], {"disabled": not undo}, f"{name} is {'enabled' if undo else 'disabled'}.", as_json)
+
+
+@users.command("password")
+def set_password(name: NameArgument, as_json: options.JsonOption = False) -> None:
+    """Give a user another password; asks for it, or reads it from stdin."""
+    _send("PATCH", ["users", name], {"password": _new_password()}, f"{name} has a new password.", as_json)
+
+
+@users.command("role")
+def set_role(
+    name: NameArgument,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="user or admin.")],
+    as_json: options.JsonOption = False,
+) -> None:
+    """Make a user an administrator, or a user again."""
+    _send("PATCH", ["users", name], {"role": role}, f"{name} is {role} now.", as_json)
+
+
+def _send(method: str, path: list[str], body: dict[str, object], done: str, as_json: bool) -> None:
+    from isthmus.client import calls
+
+    with connect() as gateway:
+        answer = gateway.request(calls.send(method, *path, json=body))
+    emit(answer) if as_json else print(done)
+
+
+def _new_password() -> str:
+    """Typed twice on a terminal; one line of stdin elsewhere."""
+    if not sys.stdin.isatty():
+        return _line("")
+    while True:
+        first, second = getpass.getpass("New password: "), getpass.getpass("Again: ")
+        if first == second:
+            return first
+        say("They differ; once more.")

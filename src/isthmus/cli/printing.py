@@ -1,0 +1,86 @@
+"""How results look: aligned columns for people, one JSON document a line for programs."""
+
+# Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from isthmus.job import JobState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_COLOURS = {
+    JobState.COMPLETED: "green",
+    JobState.FAILED: "red",
+    JobState.CANCELLED: "yellow",
+    JobState.RUNNING: "cyan",
+}
+
+
+@cache
+def console() -> Console:
+    """Colours and the terminal's width on a terminal; plain and as wide as need be elsewhere."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=False, width=width)
+
+
+def emit(document: object) -> None:
+    """The document is on stdout as one line of JSON."""
+    print(json.dumps(document, ensure_ascii=False, separators=(", ", ": ")))
+
+
+def state_text(state: JobState) -> Text:
+    from rich.text import Text
+
+    return Text(str(state), style=_COLOURS.get(state, ""))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """The rows are on stdout under their headings."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in ("JOB", "STATE"), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) if isinstance(cell, str) else cell for cell in row))
+    _print_trimmed(table)
+
+
+def print_facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
+    """Each named fact that isn't empty is on stdout, one a line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in pairs:
+        if fact:
+            table.add_row(name, Text(shown(fact)) if isinstance(fact, str) else fact)
+    _print_trimmed(table)
+
+
+def _print_trimmed(table: object) -> None:
+    """Rich fills lines with spaces up to the column's width; nobody wants them in a pipe."""
+    if console().is_terminal:
+        console().print(table)
+        return
+    with console().capture() as captured:
+        console().print(table)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def shown(text: str) -> str:
+    """The text with control characters made visible, so that no name can move the cursor or colour the screen."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)

@@ -1,0 +1,191 @@
+"""`isthmus submit` and `isthmus resubmit`."""
+
+# Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isthmus.cli import options
+from isthmus.cli.exits import ExitCode, say
+from isthmus.cli.printing import emit
+from isthmus.cli.session import connect, find_job, pair
+from isthmus.cli.units import memory_mib, walltime_s
+from isthmus.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from isthmus.client import ApplicationRecord, Client, Job
+
+
+def submit(
+    context: typer.Context,
+    application: Annotated[
+        str | None, typer.Argument(metavar="APP", help="An application; see `isthmus apps`.")
+    ] = None,
+    settings: options.SetOption = None,
+    files: options.FileOption = None,
+    origins: options.FromOption = None,
+    version: Annotated[str | None, typer.Option("--version", help="A version of the application.")] = None,
+    cluster: options.ClusterOption = None,
+    cpus: options.CpusOption = None,
+    memory: options.MemoryOption = None,
+    gpus: options.GpusOption = None,
+    walltime: options.WalltimeOption = None,
+    nodes: options.NodesOption = None,
+    processes_per_node: options.ProcessesOption = None,
+    queue: options.QueueOption = None,
+    account: options.AccountOption = None,
+    name: options.NameOption = None,
+    labels: options.LabelOption = None,
+    key: options.KeyOption = None,
+    wait: options.WaitOption = False,
+    as_json: options.JsonOption = False,
+    show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this; after APP, its inputs as flags.")] = False,
+) -> None:
+    """Submit a job: APP's inputs are flags, e.g. --threshold-dbz 45; see `isthmus submit APP --help`.
+
+    Prints the job's id. An input whose flag is taken by an option below is given by --set or --file.
+    """
+    from isthmus.cli.flags import from_settings, read_flags
+
+    if application is None:
+        typer.echo(context.get_help(), err=not show_help)
+        raise typer.Exit(ExitCode.OK if show_help else ExitCode.USAGE)
+    if application.startswith("-"):
+        context.fail(f"No such option: {application}. The application's own flags come after its name.")
+    with connect() as gateway:
+        definition = gateway.application(application, version)
+        words = [*context.args, *(["--help"] if show_help else [])]
+        values = read_flags(definition, words, f"isthmus submit {application}")
+        values |= from_settings(definition, (pair(word, "--set") for word in settings or ()))
+        values |= _files(gateway, files, origins)
+        resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
+        job = gateway.submit(
+            application,
+            version=version,
+            cluster=cluster,
+            job_name=name,
+            labels=labels,
+            resources=resources,
+            key=key,
+            inputs=values,
+        )
+        _report(gateway, [job], wait=wait, as_json=as_json)
+
+
+def resubmit(
+    words: options.JobsArgument,
+    settings: options.SetOption = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="Go back to this input's default.")
+    ] = None,
+    files: options.FileOption = None,
+    origins: options.FromOption = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Another version of the application, or `latest`.")
+    ] = None,
+    cluster: options.ClusterOption = None,
+    cpus: options.CpusOption = None,
+    memory: options.MemoryOption = None,
+    gpus: options.GpusOption = None,
+    walltime: options.WalltimeOption = None,
+    nodes: options.NodesOption = None,
+    processes_per_node: options.ProcessesOption = None,
+    queue: options.QueueOption = None,
+    account: options.AccountOption = None,
+    name: options.NameOption = None,
+    labels: options.LabelOption = None,
+    key: options.KeyOption = None,
+    wait: options.WaitOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Submit earlier jobs again, with what you change: inputs, files, cluster, resources."""
+    from isthmus.cli.flags import from_settings
+
+    resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
+    changes = [pair(word, "--set") for word in settings or ()]
+    with connect() as gateway:
+        parents = [find_job(gateway, word) for word in words]
+        made = []
+        for parent in parents:
+            values = from_settings(_definition(gateway, parent, version), changes) if changes else {}
+            job = parent.resubmit(
+                unset=unset or (),
+                cluster=cluster,
+                version=version,
+                job_name=name,
+                labels=labels,
+                resources=resources,
+                key=key and (key if len(parents) == 1 else f"{key}.{parent.id}"),
+                inputs=values | _files(gateway, files, origins),
+            )
+            made.append(job)
+        _report(gateway, made, wait=wait, as_json=as_json)
+
+
+def _definition(gateway: Client, parent: Job, version: str | None) -> ApplicationRecord:
+    wanted = version or parent.record.version
+    return gateway.application(parent.application, None if wanted == "latest" else wanted)
+
+
+def _files(gateway: Client, files: Iterable[str] | None, origins: Iterable[str] | None) -> dict[str, object]:
+    """The file inputs that --file and --from give; a name given again stands for a list."""
+    given: dict[str, list[object]] = {}
+    for word in files or ():
+        name, path = pair(word, "--file")
+        given.setdefault(name, []).append(Path(path).expanduser())
+    for word in origins or ():
+        name, origin = pair(word, "--from")
+        given.setdefault(name, []).append(_origin(gateway, origin))
+    return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+
+
+def _origin(gateway: Client, origin: str) -> object:
+    from isthmus.client import OutputOf
+
+    word, _, rest = origin.partition("/")
+    output, _, path = rest.partition("/")
+    if not output:
+        raise InvalidInput(f"--from takes NAME=ID/OUTPUT, e.g. radar=last/scan, not {origin!r}")
+    return OutputOf(find_job(gateway, word).id, output, path or None)
+
+
+def _resources(
+    cpus: int | None,
+    memory: str | None,
+    gpus: int | None,
+    walltime: str | None,
+    nodes: int | None,
+    processes_per_node: int | None,
+    queue: str | None,
+    account: str | None,
+) -> dict[str, object]:
+    asked = {
+        "cpus": cpus,
+        "memory_mib": None if memory is None else memory_mib(memory),
+        "gpus": gpus,
+        "walltime_s": None if walltime is None else walltime_s(walltime),
+        "nodes": nodes,
+        "processes_per_node": processes_per_node,
+        "queue": queue,
+        "account": account,
+    }
+    return {name: amount for name, amount in asked.items() if amount is not None}
+
+
+def _report(gateway: Client, jobs: list[Job], *, wait: bool, as_json: bool) -> None:
+    """The ids are on stdout; with `wait`, the jobs are followed one after the other and the worst code is the last."""
+    from isthmus.cli.following import follow
+
+    if not wait:
+        for job in jobs:
+            emit(job.record.document) if as_json else print(job.id)
+        if not as_json and len(jobs) == 1:
+            say(f"Accepted for {jobs[0].record.cluster}. Follow it with: isthmus watch {jobs[0].id}")
+        return
+    codes = [follow(gateway, job, as_json=as_json) for job in jobs]
+    raise typer.Exit(max(codes))

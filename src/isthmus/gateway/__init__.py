@@ -1,0 +1,153 @@
+"""What a gateway does for people: the functions that the API and the portal share.
+
+    catalogue    the application folders as they are now      submission   a request or a resubmission -> a new job
+    clusters     what is known of each, and choosing one      comparison   how two jobs differ
+    explanation  why a job waits or how it ended              logs, archive   reading what it wrote
+
+Nothing here knows HTTP, and nothing here reaches a cluster.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isthmus.application import Application, Places, render
+from isthmus.config import Configuration
+from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, NotFound
+from isthmus.files import FileStore
+from isthmus.gateway.catalogue import LOOK_EVERY_S, Entry, Listing, Shelf
+from isthmus.gateway.clusters import KnownCluster
+from isthmus.gateway.comparison import Difference, differences
+from isthmus.gateway.explanation import sentences
+from isthmus.gateway.logs import LogPiece, Logs, Stream
+from isthmus.gateway.status import read_status
+from isthmus.gateway.submission import Changes, Desk, Request, checked_inputs
+from isthmus.store import Accepted, NewJob, Store, Viewer
+from isthmus.store.views import JobView, OutputView
+
+__all__ = ["Changes", "Gateway", "Key", "Request", "Stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names a request for ever, with the digest of what it said."""
+
+    key: str
+    body_sha256: str
+
+
+class Gateway:
+    """One gateway as its people meet it; used by any number of threads."""
+
+    def __init__(self, configuration: Configuration, store: Store, files: FileStore) -> None:
+        self.configuration, self.store, self.files = configuration, store, files
+        self.logs = Logs(store, files, configuration.home / "logs")
+        self._shelf = Shelf(configuration)
+        self._remembered: set[str] = set()
+        self._lock = threading.Lock()
+        self._clusters: Mapping[str, KnownCluster] = {}
+        self._clusters_at = float("-inf")
+
+    # --- what there is ------------------------------------------------------------------------------------------
+    def catalogue(self) -> Listing:
+        """The applications as their files say now."""
+        return self._shelf.listing()
+
+    def clusters(self) -> Mapping[str, KnownCluster]:
+        """The configured clusters, with what the store knew of each at most `LOOK_EVERY_S` ago."""
+        if time.monotonic() - self._clusters_at >= LOOK_EVERY_S:
+            self._clusters = self._known_clusters()
+            self._clusters_at = time.monotonic()
+        return self._clusters
+
+    def _known_clusters(self) -> Mapping[str, KnownCluster]:
+        rows = {row.name: row for row in self.store.clusters()}
+        known = {}
+        for name, config in self.configuration.clusters.items():
+            row = rows.get(name)
+            known[name] = (
+                KnownCluster(name, config)
+                if row is None
+                else KnownCluster(
+                    name, config, read_status(row.status), row.seen_at, row.contact_lost_since, row.closed_reason
+                )
+            )
+        return known
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+    def submit(self, viewer: Viewer, request: Request, key: Key | None = None) -> Accepted:
+        """The job is durable. InvalidInput, NotFound, NotAllowed: it is not there, and why.
+
+        IdempotencyMismatch: the key was used for another request.
+        """
+        return self._accept(viewer, *self._desk(viewer).new_job(request), key)
+
+    def resubmit(self, viewer: Viewer, parent_id: str, changes: Changes, key: Key | None = None) -> Accepted:
+        """A new job made of an earlier one and the changes is durable; errors as of `submit`."""
+        parent = self.store.job(viewer, parent_id)
+        return self._accept(viewer, *self._desk(viewer).again(parent, changes), key)
+
+    def _desk(self, viewer: Viewer) -> Desk:
+        return Desk(self.store, viewer, self.catalogue(), self.clusters())
+
+    def _accept(self, viewer: Viewer, entry: Entry, new: NewJob, key: Key | None) -> Accepted:
+        self._remember(entry)
+        try:
+            if key is None:
+                return self.store.accept(viewer, new)
+            return self.store.accept(viewer, new, key=key.key, body_sha256=key.body_sha256)
+        except InvalidInput as invalid:  # the store names inputs; a request has its files under `files`
+            faults = tuple(InputFault(f"files.{fault.field}", fault.code, fault.message) for fault in invalid.faults)
+            raise InvalidInput(invalid.message, faults) from None
+
+    def _remember(self, entry: Entry) -> None:
+        """The store has the definition; it is asked once a process and definition."""
+        with self._lock:
+            if entry.digest in self._remembered:
+                return
+        application = entry.application
+        self.store.remember_definition(entry.digest, application.name, application.version, entry.form)
+        with self._lock:
+            self._remembered.add(entry.digest)
+
+    def diff(self, viewer: Viewer, a: str, b: str) -> tuple[Difference, ...]:
+        """How two jobs' requests differ; nothing of how they went."""
+        return differences(self.store.job(viewer, a), self.store.job(viewer, b))
+
+    def why(self, job: JobView) -> tuple[str, ...]:
+        """Why the job waits or how it ended, in sentences."""
+        return sentences(job, self.clusters().get(job.cluster))
+
+    def script(self, job: JobView) -> str:
+        """What the job runs, as POSIX sh; its folders, known when it is staged, are shown as /job/inputs and /job/work.
+
+        Conflict: its definition and the site's variables don't fit any more.
+        """
+        application = Application.from_json(job.definition)
+        deployment = application.deployment_on(job.cluster)
+        config = self.configuration.clusters.get(job.cluster)
+        if deployment is None or config is None:
+            raise Conflict(f"cluster {job.cluster} is not configured any more, so there is no script for it")
+        places = Places("/job/inputs", "/job/work", config.variables)
+        try:
+            return render(application, checked_inputs(application, job), job.resources, deployment, places).text()
+        except ConfigurationError as fault:
+            raise Conflict(fault.message) from fault
+
+    # --- what jobs wrote ----------------------------------------------------------------------------------------
+    def log(self, viewer: Viewer, job_id: str, stream: Stream, offset: int, limit: int) -> LogPiece:
+        """A piece of a log; a living job's is followed from now on for a while."""
+        return self.logs.read(viewer, self.store.job(viewer, job_id), stream, offset, limit)
+
+    def output(self, viewer: Viewer, job_id: str, name: str, path: str | None) -> OutputView:
+        """The one file of an output, or the one with this path. InvalidInput: there are several; NotFound."""
+        found = [one for one in self.store.job(viewer, job_id).outputs if one.name == name and path in (None, one.path)]
+        if not found:
+            raise NotFound("the job has no such output")
+        if len(found) > 1:
+            message = f"output {name} has {len(found)} files; say which by its path"
+            raise InvalidInput(message, (InputFault("query.path", "ambiguous", message),))
+        return found[0]

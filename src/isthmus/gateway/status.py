@@ -1,0 +1,68 @@
+"""What a cluster last said of itself, as the controller left it in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isthmus.application.encoding import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine of a cluster; memory in MiB."""
+
+    name: str = ""
+    cpus: int = 0
+    cpus_used: int = 0
+    memory_mib: int = 0
+    memory_used_mib: int = 0
+    gpus: int = 0
+    gpus_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Lengths of a cluster's queue, its nodes, how it keeps jobs apart, and what it can't do, in sentences."""
+
+    queued: int = 0
+    running: int = 0
+    nodes: tuple[Node, ...] = ()
+    isolation: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_status(form: Json) -> Status | None:
+    """The status that the stored JSON holds; unknown keys, of a newer controller, are left aside."""
+    if not isinstance(form, dict):
+        return None
+    nodes, notes = form.get("nodes"), form.get("notes")
+    return Status(
+        queued=_whole(form, "queued"),
+        running=_whole(form, "running"),
+        nodes=tuple(_node(node) for node in nodes if isinstance(node, dict)) if isinstance(nodes, list) else (),
+        isolation=_text(form, "isolation"),
+        notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
+    )
+
+
+def _node(form: Mapping[str, Json]) -> Node:
+    return Node(
+        name=_text(form, "name"),
+        cpus=_whole(form, "cpus"),
+        cpus_used=_whole(form, "cpus_used"),
+        memory_mib=_whole(form, "memory_mib"),
+        memory_used_mib=_whole(form, "memory_used_mib"),
+        gpus=_whole(form, "gpus"),
+        gpus_used=_whole(form, "gpus_used"),
+    )
+
+
+def _whole(form: Mapping[str, Json], key: str) -> int:
+    value = form.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _text(form: Mapping[str, Json], key: str) -> str:
+    value = form.get(key)
+    return value if isinstance(value, str) else ""

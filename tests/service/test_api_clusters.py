@@ -1,0 +1,113 @@
+"""Clusters over HTTP: what is known of them, and where a new job may go."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isthmus.api.responses import ClusterList, JobOut
+from isthmus.application import Json
+from isthmus.store import Lease
+from tests.service.api_rig import ECHO, Person, Rig, serving, until, write_application
+from tests.service.test_api_jobs import HELLO, faults, submitted
+
+NODE: dict[str, Json] = {"name": "n1", "cpus": 8, "cpus_used": 2, "memory_mib": 2048, "memory_used_mib": 9, "gpus": 0}
+STATUS: dict[str, Json] = {"queued": 3, "running": 2, "nodes": [NODE], "isolation": "bubblewrap", "notes": ["no gpus"]}
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A gateway with the clusters `east` and `west`; west sets the variable `tools`."""
+    folder = tmp_path / "clusters.d"
+    folder.mkdir()
+    (folder / "east.toml").write_text('title = "The east"\n')
+    (folder / "west.toml").write_text('[variables]\ntools = "/opt/tools"\n')
+    (folder / "north.toml").write_text("enabled = false\n")
+    with serving(tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture
+def ada(rig: Rig) -> Person:
+    return rig.person("ada")
+
+
+def lease(rig: Rig, name: str) -> Lease:
+    taken = rig.store.take(f"cluster-{name}", "test", rig.store.lease_row(f"cluster-{name}"))
+    assert taken is not None
+    return taken
+
+
+def known(person: Person, name: str) -> dict[str, Json]:
+    clusters = ClusterList.model_validate(person.client.get("/clusters").json()).clusters
+    return next(one.model_dump() for one in clusters if one.name == name)
+
+
+def test_a_cluster_is_shown_as_it_last_described_itself(rig: Rig, ada: Person) -> None:
+    assert (known(ada, "east")["title"], known(ada, "east")["status"]) == ("The east", None)
+    rig.store.report_cluster(lease(rig, "east"), "east", json.dumps({**STATUS, "from_tomorrow": 1}), time.time())
+    until(lambda: known(ada, "east")["status"] is not None, "the status is shown")
+    east = known(ada, "east")
+    assert east["limits"] == {"cpus": 8, "memory_mib": 2048, "gpus": 0, "nodes": 1}
+    assert (east["isolation"], east["notes"]) == ("bubblewrap", ["no gpus"])
+    assert known(ada, "north")["enabled"] is False
+
+
+def test_a_job_larger_than_any_node_is_refused(rig: Rig, ada: Person) -> None:
+    rig.store.report_cluster(lease(rig, "east"), "east", json.dumps(STATUS), time.time())
+    large = {**HELLO, "cluster": "east", "resources": {"cpus": 9, "memory_mib": "3G"}}
+    until(lambda: ada.client.post("/jobs", json=large).status_code == 422, "the limits are known")
+    assert faults(ada.client.post("/jobs", json=large)) == {
+        "resources.cpus": "exceeds_cluster",
+        "resources.memory_mib": "exceeds_cluster",
+    }
+    assert ada.client.post("/jobs", json={**large, "cluster": "west"}).status_code == 201
+
+
+def test_a_job_goes_to_a_cluster_that_answers_before_one_that_does_not(rig: Rig, ada: Person) -> None:
+    assert ada.client.post("/jobs", json=HELLO).json()["cluster"] == "east"
+    since = time.time() - 600
+    rig.store.mark_contact(lease(rig, "east"), "east", since)
+    until(lambda: ada.client.post("/jobs", json=HELLO).json()["cluster"] == "west", "the other is chosen")
+    job_id = submitted(ada, cluster="east")
+    job = JobOut.model_validate(ada.client.get(f"/jobs/{job_id}").json())
+    assert (job.cluster, job.contact_lost_since is not None) == ("east", True)
+    assert any("has not answered for 10 min" in s for s in ada.client.get(f"/jobs/{job_id}/why").json()["sentences"])
+
+
+def test_a_closed_or_disabled_cluster_takes_no_new_jobs_and_says_why(rig: Rig, ada: Person) -> None:
+    rig.store.close_cluster("east", "maintenance until noon")
+    asked = {**HELLO, "cluster": "east"}
+    until(lambda: ada.client.post("/jobs", json=asked).status_code == 422, "it is closed")
+    closed = ada.client.post("/jobs", json=asked)
+    assert faults(closed) == {"cluster": "cluster_closed"}
+    assert "maintenance until noon" in closed.json()["detail"]
+    assert faults(ada.client.post("/jobs", json={**HELLO, "cluster": "north"})) == {"cluster": "cluster_disabled"}
+    assert ada.client.post("/jobs", json=HELLO).json()["cluster"] == "west"
+
+
+def test_a_program_that_needs_isolation_is_refused_where_there_is_none(rig: Rig, ada: Person) -> None:
+    write_application(rig.configuration.home, ECHO.replace("isolation: preferred", "isolation: required"))
+    for name in ("east", "west"):
+        status = {**STATUS, "isolation": "none" if name == "east" else "uid"}
+        rig.store.report_cluster(lease(rig, name), name, json.dumps(status), time.time())
+    until(lambda: ada.client.post("/jobs", json=HELLO).status_code == 422, "both clusters and the file are read")
+    assert faults(ada.client.post("/jobs", json={**HELLO, "cluster": "east"})) == {"cluster": "not_isolated"}
+    assert faults(ada.client.post("/jobs", json=HELLO)) == {"cluster": "no_cluster"}
+    assert ada.client.get("/applications/echo").json()["clusters"] == []
+
+
+def test_a_deployment_whose_variable_a_cluster_does_not_set_is_none_there(rig: Rig, ada: Person) -> None:
+    deployed = ECHO.replace('"*": {}', '"*": {path: ["{site.tools}/bin"]}').replace("1.0.0", "1.0.1")
+    write_application(rig.configuration.home, deployed)
+    until(lambda: ada.client.get("/applications/echo").json()["version"] == "1.0.1", "the file is read")
+    assert ada.client.get("/applications/echo").json()["clusters"] == ["west"]
+    refused = ada.client.post("/jobs", json={**HELLO, "cluster": "east"})
+    assert faults(refused) == {"cluster": "not_deployed"}
+    assert "tools" in refused.json()["detail"]
+    job_id = submitted(ada)
+    assert "'/opt/tools/bin'" in ada.client.get(f"/jobs/{job_id}/script").text

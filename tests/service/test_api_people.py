@@ -1,0 +1,224 @@
+"""Users, passwords and tokens over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from isthmus.api.limits import PasswordGate
+from isthmus.api.problem import TooManyAttempts
+from isthmus.api.responses import Me, NewTokenOut, TokenList, UserList, UserOut
+from isthmus.store.users import Role, Scope
+from tests.service.api_rig import PASSWORD, Person, Rig, serving, until
+from tests.service.test_api_jobs import HELLO, faults
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with serving(tmp_path_factory.mktemp("home")) as rig:
+        rig.person("root", Role.ADMIN)
+        yield rig
+
+
+@pytest.fixture
+def ada(rig: Rig) -> Person:
+    return rig.person("ada")
+
+
+@pytest.fixture
+def root(rig: Rig) -> Person:
+    return rig.person("root", Role.ADMIN)
+
+
+def signed_in(rig: Rig, user: str, password: str, **body: object) -> httpx.Response:
+    return rig.client().post("/tokens", auth=(user, password), json=body)
+
+
+# --- signing in -------------------------------------------------------------
+def test_a_name_and_password_give_a_token(rig: Rig, ada: Person) -> None:
+    answer = signed_in(rig, ada.name, PASSWORD, name="laptop")
+    assert answer.status_code == 201
+    made = NewTokenOut.model_validate(answer.json())
+    assert (made.name, made.scopes, made.must_change_password) == ("laptop", ["read", "submit"], False)
+    me = Me.model_validate(rig.client(made.token).get("/me").json())
+    assert (me.name, me.role, me.scopes) == (ada.name, "user", ["read", "submit"])
+
+
+def test_a_wrong_name_and_a_wrong_password_are_refused_alike(rig: Rig, ada: Person) -> None:
+    answers = [signed_in(rig, name, "wrong password") for name in (ada.name, "nobody", "\x00", "x" * 10_000)]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+    assert all("www-authenticate" in answer.headers for answer in answers)
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic eA==", "Digest x", "Bearer", ""])
+def test_broken_credentials_are_no_credentials(rig: Rig, header: str) -> None:
+    client = rig.client()
+    assert client.post("/tokens", json={}, headers={"Authorization": header}).status_code == 401
+    assert client.get("/me", headers={"Authorization": header}).status_code == 401
+
+
+def test_a_password_opens_nothing_but_a_token(rig: Rig, ada: Person) -> None:
+    assert rig.client().get("/me", auth=(ada.name, PASSWORD)).status_code == 401
+
+
+def test_guessing_is_slowed_down_for_the_name(rig: Rig, ada: Person) -> None:
+    gate = PasswordGate(burst=3, pause_s=30, clock=lambda: now)
+    now = 0.0
+    for _ in range(3):
+        gate.check(ada.name, "1.2.3.4")
+        gate.failed(ada.name, "1.2.3.4")
+    with pytest.raises(TooManyAttempts) as refused:
+        gate.check(ada.name, "9.9.9.9")
+    assert refused.value.retry_after_s == 31
+    with pytest.raises(TooManyAttempts):
+        gate.check("another", "1.2.3.4")
+    gate.check("another", "9.9.9.9")
+    now = 31.0
+    gate.check(ada.name, "1.2.3.4")
+
+
+def test_too_many_wrong_passwords_are_answered_with_when_to_try_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("home")) as rig:
+        ada = rig.person("ada")
+        answers = [signed_in(rig, ada.name, "wrong password") for _ in range(11)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+        assert answers[-1].json()["code"] == "too_many_attempts"
+        assert 0 < int(answers[-1].headers["retry-after"]) <= 31
+        assert signed_in(rig, ada.name, PASSWORD).status_code == 429
+        assert ada.client.get("/me").status_code == 200
+
+
+def test_the_first_administrators_password_is_marked_as_one_to_change(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("home")) as rig:
+        password = rig.store.ensure_administrator()
+        assert password is not None
+        made = NewTokenOut.model_validate(signed_in(rig, "admin", password).json())
+        assert made.must_change_password
+        change = {"old": password, "new": "a better password"}
+        assert rig.client(made.token).post("/me/password", json=change).status_code == 204
+        assert not signed_in(rig, "admin", "a better password").json()["must_change_password"]
+
+
+def test_a_password_is_changed_by_who_knows_it(rig: Rig, ada: Person) -> None:
+    wrong = ada.client.post("/me/password", json={"old": "not this one!", "new": "something longer"})
+    assert (wrong.status_code, faults(wrong)) == (422, {"old": "wrong_password"})
+    short = ada.client.post("/me/password", json={"old": PASSWORD, "new": "short"})
+    assert (short.status_code, faults(short)) == (422, {"new": "string_too_short"})
+    assert ada.client.post("/me/password", json={"old": PASSWORD, "new": "something longer"}).status_code == 204
+    assert signed_in(rig, ada.name, PASSWORD).status_code == 401
+    assert signed_in(rig, ada.name, "something longer").status_code == 201
+
+
+# --- tokens -----------------------------------------------------------------
+def test_tokens_are_listed_without_their_text_and_can_be_revoked(rig: Rig, ada: Person) -> None:
+    made = NewTokenOut.model_validate(ada.client.post("/tokens", json={"name": "phone"}).json())
+    phone = rig.client(made.token)
+    assert phone.get("/me").status_code == 200
+    listed = ada.client.get("/tokens")
+    assert {token.name for token in TokenList.model_validate(listed.json()).tokens} == {"phone", "test"}
+    assert made.token not in listed.text
+    assert ada.client.delete(f"/tokens/{made.id}").status_code == 204
+    assert phone.get("/me").status_code == 401
+    assert {token.name for token in TokenList.model_validate(ada.client.get("/tokens").json()).tokens} == {"test"}
+
+
+def test_the_token_in_use_can_revoke_itself(ada: Person) -> None:
+    assert ada.client.delete("/tokens/current").status_code == 204
+    assert ada.client.get("/me").status_code == 401
+
+
+def test_another_users_token_cannot_be_revoked(rig: Rig, ada: Person) -> None:
+    bob = rig.person("bob")
+    (theirs,) = bob.client.get("/tokens").json()["tokens"]
+    assert ada.client.delete(f"/tokens/{theirs['id']}").status_code == 404
+    assert bob.client.get("/me").status_code == 200
+
+
+def test_a_token_is_good_for_its_scopes_only(rig: Rig, ada: Person) -> None:
+    reader = rig.client(ada.client.post("/tokens", json={"scopes": ["read"]}).json()["token"])
+    assert reader.get("/jobs").status_code == 200
+    refused = reader.post("/jobs", json=HELLO)
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert reader.post("/tokens", json={"scopes": ["read", "submit"]}).status_code == 403
+    assert NewTokenOut.model_validate(reader.post("/tokens", json={}).json()).scopes == ["read"]
+    submitter = rig.person("bot", scopes=(Scope.SUBMIT,)).client
+    assert (submitter.get("/jobs").status_code, submitter.post("/jobs", json=HELLO).status_code) == (403, 201)
+
+
+def test_an_administrators_token_without_the_scope_sees_only_their_own_jobs(
+    rig: Rig, root: Person, ada: Person
+) -> None:
+    ada.client.post("/jobs", json=HELLO)
+    plain = rig.client(root.client.post("/tokens", json={"scopes": ["read", "submit"]}).json()["token"])
+    assert plain.get("/jobs").json()["jobs"] == []
+    assert plain.get("/users").status_code == 403
+
+
+def test_an_expired_token_is_refused(rig: Rig, ada: Person) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    short_lived = rig.client(ada.client.post("/tokens", json={"expires_at": soon}).json()["token"])
+    assert short_lived.get("/me").status_code == 200
+    until(lambda: short_lived.get("/me").status_code == 401, "the token expires", 4)
+
+
+def test_what_another_process_revokes_is_refused_within_a_second(rig: Rig, ada: Person) -> None:
+    assert ada.client.get("/me").status_code == 200
+    (mine,) = rig.store.tokens(ada.user_id)
+    rig.store.revoke_token(ada.viewer, mine.id)
+    until(lambda: ada.client.get("/me").status_code == 401, "the token is refused", 2)
+
+
+# --- users ------------------------------------------------------------------
+def test_an_administrator_makes_users_and_lists_them(rig: Rig, root: Person) -> None:
+    name = f"new-{time.time_ns()}"
+    answer = root.client.post("/users", json={"name": name, "password": PASSWORD, "role": "user"})
+    made = UserOut.model_validate(answer.json())
+    assert (answer.status_code, made.name, made.disabled) == (201, name, False)
+    assert made in UserList.model_validate(root.client.get("/users").json()).users
+    assert root.client.post("/users", json={"name": name, "password": PASSWORD}).status_code == 409
+    assert signed_in(rig, name, PASSWORD).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "Ångström", "password": PASSWORD}, "name"),
+        ({"name": "", "password": PASSWORD}, "name"),
+        ({"name": "x", "password": "short"}, "password"),
+        ({"name": "x"}, "password"),
+        ({"name": "x", "password": PASSWORD, "role": "king"}, "role"),
+    ],
+)
+def test_a_user_that_cannot_be_is_refused(root: Person, body: dict[str, str], field: str) -> None:
+    answer = root.client.post("/users", json=body)
+    assert (answer.status_code, set(faults(answer))) == (422, {field})
+
+
+def test_a_disabled_user_is_out_at_once_and_can_come_back(rig: Rig, root: Person, ada: Person) -> None:
+    assert ada.client.get("/me").status_code == 200
+    assert root.client.patch(f"/users/{ada.name}", json={"disabled": True}).json()["disabled"] is True
+    assert ada.client.get("/me").status_code == 401
+    assert signed_in(rig, ada.name, PASSWORD).status_code == 401
+    root.client.patch(f"/users/{ada.name}", json={"disabled": False})
+    assert ada.client.get("/me").status_code == 200
+
+
+def test_an_administrator_sets_a_password_and_a_role(rig: Rig, root: Person, ada: Person) -> None:
+    change = {"password": "another long one", "role": "admin"}
+    assert root.client.patch(f"/users/{ada.name}", json=change).json()["role"] == "admin"
+    assert signed_in(rig, ada.name, "another long one").status_code == 201
+    assert ada.client.get("/users").status_code == 200
+    assert root.client.patch("/users/nobody", json={"role": "user"}).status_code == 404
+
+
+def test_the_last_administrator_stays_one(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("home")) as rig:
+        root = rig.person("root", Role.ADMIN)
+        for change in ({"role": "user"}, {"disabled": True}):
+            answer = root.client.patch(f"/users/{root.name}", json=change)
+            assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
