@@ -40,6 +40,7 @@ def test_a_resubmitted_job_is_its_parent_but_for_the_changes(ada: Person) -> Non
     parent = submitted(ada, name="n", labels=["l"], files={"paper": paper}, resources={"cpus": 3, "memory_mib": "1G"})
     child = resubmitted(ada, parent, inputs={"words": "other"})
     assert child.parent == parent
+    assert JobOut.model_validate(ada.client.get(f"/jobs/{child.id}").json()) == child
     assert (child.name, child.labels, child.resources.cpus, child.resources.memory_mib) == ("n", ["l"], 3, 1024)
     assert child.files["paper"][0].upload == paper
     assert differing(ada, parent, child.id) == {"inputs.words": ("hello", "other")}

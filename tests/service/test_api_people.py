@@ -159,6 +159,11 @@ def test_an_administrators_token_without_the_scope_sees_only_their_own_jobs(
     assert plain.get("/users").status_code == 403
 
 
+def test_a_token_may_be_made_for_nearly_ever(ada: Person) -> None:
+    answer = ada.client.post("/tokens", json={"expires_at": "9999-12-31T23:59:59.9999Z"})
+    assert answer.json()["expires_at"] == "9999-12-31T23:59:59.999Z"
+
+
 def test_an_expired_token_is_refused(rig: Rig, ada: Person) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     short_lived = rig.client(ada.client.post("/tokens", json={"expires_at": soon}).json()["token"])

@@ -80,6 +80,15 @@ def test_an_isolated_program_is_an_unprivileged_user_without_rights_or_network(i
     play(story)
 
 
+def test_an_isolated_program_can_use_temporary_files_and_shared_memory(isolated: Lab) -> None:
+    async def story() -> None:
+        lab = isolated
+        script = "echo x >/tmp/mine && echo y >/dev/shm/mine && mktemp"
+        assert (await lab.run(lab.order("gtemp", script))).code == 0, lab.stderr("gtemp")
+
+    play(story)
+
+
 def test_an_isolated_program_reads_its_inputs_writes_its_work_directory_and_cannot_change_its_inputs(
     isolated: Lab,
 ) -> None:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from isthmus.api.openapi import PREFIX
 from isthmus.api.problem import respond_to
 from isthmus.errors import IsthmusError, NotAllowed, NotSignedIn
+from isthmus.gateway import By
 from isthmus.store import Store, Viewer
 from isthmus.store.users import Identity, Role
 from isthmus.store.users import Scope as TokenScope
@@ -41,6 +42,10 @@ class Caller:
     def viewer(self) -> Viewer:
         """An administrator acts as one only with a token that says so."""
         return Viewer(self.identity.user_id, self.is_administrator)
+
+    @property
+    def by(self) -> By:
+        return By(self.viewer, self.identity.name)
 
     @property
     def is_administrator(self) -> bool:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import floor
 from typing import TypeAlias
 
 from starlette.responses import Response
@@ -38,7 +39,8 @@ def answer(document: Json, status: int = 200, headers: Mapping[str, str] | None 
 
 def moment(at: float) -> str:
     """Epoch seconds as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(floor(at * 1000), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
 
 
 def moment_or_none(at: float | None) -> str | None:

@@ -9,15 +9,14 @@ from starlette.responses import Response
 
 from isthmus.api.authentication import Reader, Submitter
 from isthmus.api.documents import Document, answer, moment
-from isthmus.api.jobs import accepted, key_of, references
+from isthmus.api.jobs import key_of, references, submitted
 from isthmus.api.problem import document, status_of
 from isthmus.api.requests import BulkResubmitBody, ChangesBody, IdempotencyKey, IdInPath
 from isthmus.api.responses import BulkResubmitOut, Diff, Family, JobOut
 from isthmus.api.services import TheGateway
 from isthmus.application import Json
 from isthmus.errors import InvalidInput, IsthmusError
-from isthmus.gateway import Changes, Gateway, Key
-from isthmus.store import Viewer
+from isthmus.gateway import By, Changes, Gateway, Key
 from isthmus.store.listing import JobSummary
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -36,16 +35,16 @@ def resubmit_jobs(
     return answer(
         {
             "results": [
-                _attempted(gateway, caller.viewer, job_id, changes, _numbered(whole, number))
+                _attempted(gateway, caller.by, job_id, changes, _numbered(whole, number))
                 for number, job_id in enumerate(body.jobs)
             ]
         }
     )
 
 
-def _attempted(gateway: Gateway, viewer: Viewer, job_id: str, changes: Changes, key: Key | None) -> Document:
+def _attempted(gateway: Gateway, by: By, job_id: str, changes: Changes, key: Key | None) -> Document:
     try:
-        made = gateway.resubmit(viewer, job_id, changes, key)
+        made = gateway.resubmit(by, job_id, changes, key)
     except IsthmusError as error:
         faults = error.faults if isinstance(error, InvalidInput) else ()
         return {
@@ -53,7 +52,7 @@ def _attempted(gateway: Gateway, viewer: Viewer, job_id: str, changes: Changes, 
             "new_job": None,
             "problem": document(status_of(error), error.code, error.message, faults),
         }
-    return {"job": job_id, "new_job": made.job_id, "problem": None}
+    return {"job": job_id, "new_job": made.job.id, "problem": None}
 
 
 def _numbered(key: Key | None, number: int) -> Key | None:
@@ -66,7 +65,7 @@ def resubmit_job(
 ) -> Response:
     """A new job with this one's inputs, version, cluster and resources, but for the changes; this one is its parent."""
     named = key_of(key, f"resubmit {job_id}", body)
-    return accepted(gateway, caller.viewer, gateway.resubmit(caller.viewer, job_id, _changes(body), named))
+    return submitted(gateway.resubmit(caller.by, job_id, _changes(body), named))
 
 
 def _changes(body: ChangesBody) -> Changes:

@@ -35,9 +35,9 @@ from isthmus.api.requests import (
 from isthmus.api.responses import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Why
 from isthmus.api.services import TheGateway
 from isthmus.application.encoding import canonical
-from isthmus.gateway import Gateway, Key, Request, submission
+from isthmus.gateway import Gateway, Key, Request, Submitted, submission
 from isthmus.job import JobState
-from isthmus.store import Accepted, Viewer
+from isthmus.store import Viewer
 from isthmus.store.listing import ListQuery, Sort
 from isthmus.store.wishes import JobChanges
 
@@ -62,7 +62,7 @@ def submit_job(body: SubmitBody, gateway: TheGateway, caller: Submitter, key: Id
         files=references(body.files),
         resources=body.resources,
     )
-    return accepted(gateway, caller.viewer, gateway.submit(caller.viewer, request, key_of(key, "submit", body)))
+    return submitted(gateway.submit(caller.by, request, key_of(key, "submit", body)))
 
 
 def references(files: Files) -> dict[str, Sequence[submission.FileReference]]:
@@ -87,11 +87,10 @@ def key_of(key: str | None, operation: str, body: Body) -> Key | None:
     return Key(key, hashlib.sha256(said.encode()).hexdigest())
 
 
-def accepted(gateway: Gateway, viewer: Viewer, found: Accepted) -> Response:
+def submitted(found: Submitted) -> Response:
     """201 with the new job, or 200 with the one an earlier request made."""
-    document = _document(gateway, viewer, found.job_id)
-    headers = {"Location": f"{PREFIX}/jobs/{found.job_id}", "ETag": _etag(document["seq"])}
-    return answer(document, 201 if found.created else 200, headers)
+    headers = {"Location": f"{PREFIX}/jobs/{found.job.id}", "ETag": _etag(found.job.seq)}
+    return answer(job_document(found.job), 201 if found.created else 200, headers)
 
 
 def _document(gateway: Gateway, viewer: Viewer, job_id: str) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Header, Path
@@ -32,7 +32,10 @@ def _epoch(text: object) -> float:
     """Epoch seconds of an RFC 3339 time."""
     if not isinstance(text, str) or not re.fullmatch(_TIME, text, re.ASCII):
         raise ValueError("must be a time like 2026-01-31T12:00:00Z")
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper())).timestamp()
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper())).astimezone(UTC).timestamp()
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999 in UTC") from None
 
 
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=_ONE_LINE)]

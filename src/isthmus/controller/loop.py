@@ -58,10 +58,18 @@ class ClusterLoop:
     _looked_at: float = 0.0
     _contact_lost_since: float | None = None
 
+    async def open(self) -> None:
+        """The cluster answers; waits as long as it takes, and says meanwhile that contact is lost."""
+        while True:
+            try:
+                return await self.cluster.open()
+            except NoAnswer as fault:
+                await self._mark_contact(fault)
+                await asyncio.sleep(1)
+
     async def run(self) -> None:
-        """Jobs move on until the lease is lost (LeaseLost) or the task is cancelled."""
+        """Jobs of the opened cluster move on until the lease is lost (LeaseLost) or the task is cancelled."""
         try:
-            await self._open()
             await self._dispatch(await asyncio.to_thread(self.store.live, self.cluster.name))
             while True:
                 began = time.monotonic()
@@ -72,14 +80,6 @@ class ClusterLoop:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.cluster.close()
-
-    async def _open(self) -> None:
-        while True:
-            try:
-                return await self.cluster.open()
-            except NoAnswer as fault:
-                await self._mark_contact(fault)
-                await asyncio.sleep(1)
 
     async def _pause(self, round_s: float) -> None:
         """Waits for news; at least as long as the last round took, so that a busy loop does more in each round."""

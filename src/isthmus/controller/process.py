@@ -82,6 +82,7 @@ class Controller:
         loop = ClusterLoop(self.store, cluster, lease, policy, orders, config.max_waiting)
         keeping = ClusterKeeping(self.store, cluster, lease)
         follower = LogFollower(self.store, cluster, self.configuration.home / "logs")
+        await loop.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
             group.create_task(repeat(STATUS_S, keeping.report))

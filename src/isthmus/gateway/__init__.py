@@ -1,6 +1,7 @@
 """What a gateway does for people: the functions that the API and the portal share.
 
     catalogue    the application folders as they are now      submission   a request or a resubmission -> a new job
+    acceptance   a job just accepted, as it is shown
     clusters     what is known of each, and choosing one      comparison   how two jobs differ
     explanation  why a job waits or how it ended              logs, archive   reading what it wrote
 
@@ -18,6 +19,7 @@ from isthmus.application import Application, Places, render
 from isthmus.config import Configuration
 from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, NotFound
 from isthmus.files import FileStore
+from isthmus.gateway.acceptance import just_accepted
 from isthmus.gateway.catalogue import LOOK_EVERY_S, Entry, Listing, Shelf
 from isthmus.gateway.clusters import KnownCluster
 from isthmus.gateway.comparison import Difference, differences
@@ -28,7 +30,7 @@ from isthmus.gateway.submission import Changes, Desk, Request, checked_inputs
 from isthmus.store import Accepted, NewJob, Store, Viewer
 from isthmus.store.views import JobView, OutputView
 
-__all__ = ["Changes", "Gateway", "Key", "Request", "Stream"]
+__all__ = ["By", "Changes", "Gateway", "Key", "Request", "Stream", "Submitted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,22 @@ class Key:
 
     key: str
     body_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who asks: a viewer, and the user's name."""
+
+    viewer: Viewer
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job a request stands for; `created` is false when an earlier request with the same key made it."""
+
+    job: JobView
+    created: bool
 
 
 class Gateway:
@@ -78,23 +96,33 @@ class Gateway:
         return known
 
     # --- jobs ---------------------------------------------------------------------------------------------------
-    def submit(self, viewer: Viewer, request: Request, key: Key | None = None) -> Accepted:
+    def submit(self, by: By, request: Request, key: Key | None = None) -> Submitted:
         """The job is durable. InvalidInput, NotFound, NotAllowed: it is not there, and why.
 
         IdempotencyMismatch: the key was used for another request.
         """
-        return self._accept(viewer, *self._desk(viewer).new_job(request), key)
+        entry, new = self._desk(by.viewer).new_job(request)
+        return self._accept(by, entry, new, key)
 
-    def resubmit(self, viewer: Viewer, parent_id: str, changes: Changes, key: Key | None = None) -> Accepted:
+    def resubmit(self, by: By, parent_id: str, changes: Changes, key: Key | None = None) -> Submitted:
         """A new job made of an earlier one and the changes is durable; errors as of `submit`."""
-        parent = self.store.job(viewer, parent_id)
-        return self._accept(viewer, *self._desk(viewer).again(parent, changes), key)
+        parent = self.store.job(by.viewer, parent_id)
+        entry, new = self._desk(by.viewer).again(parent, changes)
+        return self._accept(by, entry, new, key, root_id=parent.root_id)
 
     def _desk(self, viewer: Viewer) -> Desk:
         return Desk(self.store, viewer, self.catalogue(), self.clusters())
 
-    def _accept(self, viewer: Viewer, entry: Entry, new: NewJob, key: Key | None) -> Accepted:
+    def _accept(self, by: By, entry: Entry, new: NewJob, key: Key | None, root_id: str | None = None) -> Submitted:
         self._remember(entry)
+        found = self._stored(by.viewer, new, key)
+        if not found.created:
+            return Submitted(self.store.job(by.viewer, found.job_id), created=False)
+        cluster, root = self.clusters().get(new.cluster), root_id or found.job_id
+        job = just_accepted(found.job_id, new, entry, viewer=by.viewer, owner=by.name, cluster=cluster, root_id=root)
+        return Submitted(job, created=True)
+
+    def _stored(self, viewer: Viewer, new: NewJob, key: Key | None) -> Accepted:
         try:
             if key is None:
                 return self.store.accept(viewer, new)

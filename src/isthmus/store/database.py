@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, FromClause, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -133,8 +134,16 @@ def _postgres_engine(url: URL) -> Engine:
     return engine
 
 
+class _HintingCompiler(SQLiteCompiler):
+    """Writes hints such as NOT INDEXED behind a table's name, which SQLAlchemy 2.1 does for other databases only."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        return text
+
+
 def _sqlite_engine(url: URL, begin: str, wait_s: float) -> Engine:
     engine = create_engine(url, connect_args={"timeout": WRITE_WAIT_S}, pool_size=20, max_overflow=40)
+    engine.dialect.statement_compiler = _HintingCompiler
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

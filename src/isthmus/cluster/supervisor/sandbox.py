@@ -195,7 +195,9 @@ def _system_binds() -> Iterator[str]:
             yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
         else:
             yield from ("--ro-bind-try", path, path)
-    yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108 (inside the sandbox)
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    for shared in ("/tmp", "/dev/shm"):  # noqa: S108 (inside the sandbox)
+        yield from ("--perms", "1777", "--tmpfs", shared)
 
 
 def _python() -> list[str]:

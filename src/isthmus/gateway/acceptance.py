@@ -1,0 +1,65 @@
+"""A job just accepted, as the store would show it: it is known whole, so that nothing need be read back."""
+
+from __future__ import annotations
+
+from isthmus.gateway.catalogue import Entry
+from isthmus.gateway.clusters import KnownCluster
+from isthmus.job import JobState
+from isthmus.store import NewJob, Viewer
+from isthmus.store.ids import ALPHABET, LENGTH
+from isthmus.store.views import JobView
+
+_RANDOM_BITS = 52
+
+
+def accepted_at(job_id: str) -> float:
+    """When the job was accepted, within its millisecond: an id begins with that time."""
+    value = 0
+    for letter in job_id:
+        value = value << 5 | ALPHABET.index(letter)
+    milliseconds = value >> _RANDOM_BITS & (1 << 5 * LENGTH - _RANDOM_BITS) - 1
+    return (milliseconds + 0.5) / 1000
+
+
+def just_accepted(
+    job_id: str, new: NewJob, entry: Entry, *, viewer: Viewer, owner: str, cluster: KnownCluster | None, root_id: str
+) -> JobView:
+    """The job in its first state; `owner` is the viewer's name."""
+    at = accepted_at(job_id)
+    return JobView(
+        id=job_id,
+        owner_id=viewer.user_id,
+        owner=owner,
+        project_id=new.project_id,
+        name=new.name,
+        labels=tuple(sorted(set(new.labels))),
+        application=new.application,
+        version=new.version,
+        digest=new.digest,
+        definition=entry.form,
+        cluster=new.cluster,
+        contact_lost_since=cluster.contact_lost_since if cluster else None,
+        state=JobState.ACCEPTED,
+        state_at=at,
+        cause=None,
+        evidence="",
+        waiting_reason="",
+        created_at=at,
+        started_at=None,
+        ended_at=None,
+        exit_code=None,
+        cancel_requested_at=None,
+        parent_id=new.parent_id,
+        root_id=root_id,
+        children=(),
+        inputs=new.inputs,
+        files=new.files,
+        resources=new.resources,
+        restartable=new.restartable,
+        max_attempts=new.max_attempts,
+        attempts=(),
+        outputs=(),
+        archived_at=None,
+        deleted_at=None,
+        seq=0,
+    )
