@@ -80,6 +80,14 @@ def test_an_isolated_program_is_an_unprivileged_user_without_rights_or_network(i
     play(story)
 
 
+def test_the_cpu_time_of_an_isolated_program_is_known_or_said_not_to_be(isolated: Lab) -> None:
+    async def story() -> None:
+        record = await isolated.run(isolated.order("gburn", "i=0; while [ $i -lt 500000 ]; do i=$((i + 1)); done"))
+        assert record.cpu_s is None or record.cpu_s > 0.05
+
+    play(story)
+
+
 def test_an_isolated_program_can_use_temporary_files_and_shared_memory(isolated: Lab) -> None:
     async def story() -> None:
         lab = isolated

@@ -154,7 +154,7 @@ def _end_record(body: dict[str, object]) -> EndRecord:
         host=text_in(body, "host"),
         started_at=_seconds_in(body, "started_at"),
         ended_at=_seconds_in(body, "ended_at"),
-        cpu_s=_seconds_in(body, "cpu_s"),
+        cpu_s=None if body["cpu_s"] is None else _seconds_in(body, "cpu_s"),
         peak_memory_mib=None if body["peak_memory_mib"] is None else number_in(body, "peak_memory_mib"),
         oom_kills=None if body["oom_kills"] is None else number_in(body, "oom_kills"),
     )

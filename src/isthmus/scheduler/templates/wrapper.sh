@@ -17,6 +17,7 @@
 set -uf
 dir=$1 tag=$2 native=$3 run=$4 events=$5 boot_file=$6 clock=$7 group=$8 path=$9
 shift 9
+launcher=$1
 cd -- "$dir" || exit 73
 
 # Traps come first, so that no signal goes unnoticed from here on.
@@ -101,6 +102,10 @@ if [ -n "$group" ]; then
     while read -r key value; do [ "$key" != oom_kill ] || oom=$value; done <"$group/$file"
   done
 fi
+usage='' # milliseconds; the shell's own count misses what bubblewrap does not wait for, so without a group: not known
+if [ -n "$group" ] && [ -r "$group/cpu.stat" ]; then
+  while read -r key value; do [ "$key" != usage_usec ] || usage=$((value / 1000)); done <"$group/cpu.stat"
+fi
 host=''
 if [ -r /proc/sys/kernel/hostname ]; then read -r host </proc/sys/kernel/hostname; fi
 
@@ -108,11 +113,13 @@ new=.exit.$run.$$
 record() {
   times >"$new" || return 1
   { read -r own && read -r user system; } <"$new" || return 1
-  milliseconds "$user" && cpu=$ms && milliseconds "$system" && cpu=$((cpu + ms))
+  milliseconds "$user" && cpu=$ms && milliseconds "$system" && cpu=${usage:-$((cpu + ms))}
+  used=$((cpu / 1000)).$((cpu % 1000 / 100))$((cpu % 100 / 10))$((cpu % 10))
+  case $usage:$launcher in :*/bwrap) used=null ;; esac
   printf '{"tag":"%s","native_id":"%s","run":%d,"code":%d,"stopped_by":"%s","signals":[%s],"host":"%s",' \
     "$tag" "$native" "$run" "$code" "$stopped" "$list" "$host" >"$new" &&
-    printf '"started_at":%d.%02d,"ended_at":%d.%02d,"cpu_s":%d.%03d,"peak_memory_mib":%s,"oom_kills":%s}\n' \
-      $((started / 100)) $((started % 100)) $((ended / 100)) $((ended % 100)) $((cpu / 1000)) $((cpu % 1000)) \
+    printf '"started_at":%d.%02d,"ended_at":%d.%02d,"cpu_s":%s,"peak_memory_mib":%s,"oom_kills":%s}\n' \
+      $((started / 100)) $((started % 100)) $((ended / 100)) $((ended % 100)) "$used" \
       "$peak" "$oom" >>"$new" &&
     LC_ALL=C sync "$new" && LC_ALL=C mv -f "$new" "exit.$run.json"
 }
