@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 STATUS_S = 2.0
 TIDY_S = 60.0
+DAY_S = 86_400.0
 LOG_KEPT_S = 600.0  # a followed log outlives its last growth by this: by then it is an output, or nobody looks
 
 
@@ -72,6 +73,14 @@ class HouseKeeping:
     async def free_files(self) -> None:
         """Bytes that no job, upload or output refers to are gone from the file store."""
         await asyncio.to_thread(self.files.collect_garbage, self.store, time.time())
+
+    async def free_orphans(self) -> None:
+        """Bytes that no row ever came to are gone too; it reads the whole file store, so once a day will do."""
+        await asyncio.to_thread(self.files.collect_orphans, self.store)
+
+    async def forget_wishes(self) -> None:
+        """Wishes whose time is over are forgotten."""
+        await asyncio.to_thread(self.store.forget_old_wishes, time.time())
 
     async def drop_logs(self) -> None:
         """Followed logs that nobody has needed for a while are gone."""

@@ -15,7 +15,7 @@ from isthmus.cluster import Cluster
 from isthmus.cluster.local import LocalCluster, settings_of
 from isthmus.config import ClusterConfig, Configuration, read_configuration
 from isthmus.controller.follow import LogFollower
-from isthmus.controller.housekeeping import STATUS_S, TIDY_S, ClusterKeeping, HouseKeeping, repeat
+from isthmus.controller.housekeeping import DAY_S, STATUS_S, TIDY_S, ClusterKeeping, HouseKeeping, repeat
 from isthmus.controller.lease import LeaseKeeper
 from isthmus.controller.loop import ClusterLoop
 from isthmus.controller.orders import Orders
@@ -96,6 +96,8 @@ class Controller:
         house = HouseKeeping(self.store, self.files, self.configuration.home / "logs")
         async with asyncio.TaskGroup() as group:
             group.create_task(repeat(TIDY_S, house.free_files))
+            group.create_task(repeat(DAY_S, house.free_orphans))
+            group.create_task(repeat(TIDY_S, house.forget_wishes))
             group.create_task(repeat(TIDY_S, house.drop_logs))
 
 
