@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -35,7 +35,8 @@ LINE_LENGTH = 2000
 class Follower:
     """An asynchronous iterator over events that the viewer may see; None between them is a pulse.
 
-    A pulse comes when nothing happened for `pulse_s`, and when somebody called `Tail.nudge`.
+    A pulse comes every `pulse_s`, however much happens, and when somebody called `Tail.nudge`: its reader's right to
+    read can be looked up before the next event.
     """
 
     viewer: Viewer
@@ -46,27 +47,35 @@ class Follower:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _nudged: bool = False
     _ended: bool = False
+    _pulse_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pulse_at = time.monotonic() + self.pulse_s
 
     def __aiter__(self) -> Follower:
         return self
 
     async def __anext__(self) -> EventRow | None:
-        while True:
+        while not self.takes_pulse():
             if self._line:
                 return self._line.popleft()
             if self._ended:
                 raise StopAsyncIteration
-            if self._nudged or not await self._hears():
-                self._nudged = False
-                return None
+            await self._news_or_pulse()
+        return None
 
-    async def _hears(self) -> bool:
-        self._news.clear()
-        try:
-            await asyncio.wait_for(self._news.wait(), self.pulse_s)
-        except TimeoutError:
+    def takes_pulse(self) -> bool:
+        """Whether a pulse is due; the next one is then due later."""
+        if not self._nudged and time.monotonic() < self._pulse_at:
             return False
+        self._nudged = False
+        self._pulse_at = time.monotonic() + self.pulse_s
         return True
+
+    async def _news_or_pulse(self) -> None:
+        self._news.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), max(self._pulse_at - time.monotonic(), 0))
 
     def offer(self, row: EventRow) -> None:
         """The row is in the line, if it concerns this follower and was not read from the store before."""
@@ -111,15 +120,28 @@ class Tail:
 
     @asynccontextmanager
     async def follow(
-        self, viewer: Viewer, after: Position | None, *, job_id: str | None = None, pulse_s: float = 15.0
+        self,
+        viewer: Viewer,
+        after: Position | None,
+        *,
+        job_id: str | None = None,
+        pulse_s: float = 15.0,
+        nudge_in_s: float | None = None,
     ) -> AsyncIterator[AsyncIterator[EventRow | None]]:
-        """Events after that position (None: from now on) until the tail closes or the follower is too slow."""
+        """Events after that position (None: from now on) until the tail closes or the follower is too slow.
+
+        With `nudge_in_s` a pulse comes then too.
+        """
         follower = Follower(viewer, job_id, pulse_s)
+        loop = asyncio.get_running_loop()
+        timer = None if nudge_in_s is None else loop.call_later(nudge_in_s, follower.nudge)
         await self._add(follower)
         try:
             yield follower if after is None else self._resumed(follower, after)
         finally:
             self._remove(follower)
+            if timer is not None:
+                timer.cancel()
 
     async def _resumed(self, follower: Follower, after: Position) -> AsyncIterator[EventRow | None]:
         position = after
@@ -129,6 +151,8 @@ class Tail:
             if len(rows) < BATCH:
                 break
             for row in rows:
+                if follower.takes_pulse():
+                    yield None
                 yield row
         follower.catch_up(rows, position)
         async for found in follower:

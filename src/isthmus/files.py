@@ -129,23 +129,25 @@ class FileStore:
         """A copy of the file is in the store; the file itself is left alone, and may be changed afterwards.
 
         Its bytes are shared where the file system can do that, else copied; never by a hard link, through which
-        whoever owns the file could still change it.
+        whoever owns the file could still change it. OSError: the file itself can't be opened, which is no fault of
+        the store's.
         """
-        if known := self._known(path):
-            return known
+        with path.open("rb") as source, _said_plainly():
+            return self._known(source) or self._put(source)
+
+    def _put(self, source: BinaryIO) -> StoredFile:
         temporary = self._temporary / secrets.token_hex(16)
         try:
-            with _said_plainly():
-                stored = _copy(path, temporary)
+            stored = _copy(source, temporary)
             self._put_in_place(temporary, stored.sha256)
         finally:
             temporary.unlink(missing_ok=True)
         return stored
 
-    def _known(self, path: Path) -> StoredFile | None:
+    def _known(self, source: BinaryIO) -> StoredFile | None:
         """The small file, if its bytes are here already: most jobs leave the same few, an empty stderr above all."""
-        with _said_plainly(), path.open("rb") as source:
-            content = source.read(SMALL + 1)
+        content = source.read(SMALL + 1)
+        source.seek(0)
         if len(content) > SMALL:
             return None
         sha256 = hashlib.sha256(content).hexdigest()
@@ -232,9 +234,9 @@ class FileStore:
                     leftover.unlink()
 
 
-def _copy(path: Path, temporary: Path) -> StoredFile:
-    """A file of its own holds the bytes that `path` held when they were read; they are hashed as they were stored."""
-    with path.open("rb") as source, temporary.open("x+b") as out:
+def _copy(source: BinaryIO, temporary: Path) -> StoredFile:
+    """A file of its own holds the bytes that `source` held when they were read; they are hashed as they were stored."""
+    with temporary.open("x+b") as out:
         shared = _reflink(source, out)
         writing = FileWriter(out, None)
         while chunk := (out if shared else source).read(CHUNK):

@@ -291,7 +291,7 @@ def _cause_of(end: EndRecord, job: Job) -> Cause:
         return Cause.CANCELLED_BY_USER if job.cancel_requested_at else Cause.CANCELLED_ON_CLUSTER
     if end.code in (126, 127):
         return Cause.LAUNCH_FAILED
-    return Cause.SIGNAL if end.code > 128 else Cause.EXIT_NONZERO
+    return Cause.SIGNAL if 128 < end.code <= 128 + 64 else Cause.EXIT_NONZERO  # 64 is the last signal there is
 
 
 def _started(job: Job, claim: Claimed, now: float, policy: Policy) -> Decision:
@@ -336,7 +336,8 @@ def _ended_without_record(job: Job, listed: Listed, now: float) -> Decision:
     return _to(job, JobState.STAGING_OUT, now, cause=cause.value, word=listed.word)
 
 
-_RESTARTS = frozenset({Cause.NODE_FAILURE, Cause.PREEMPTED, Cause.SIGNAL})
+_RESTARTS = frozenset({Cause.NODE_FAILURE, Cause.PREEMPTED, Cause.SIGNAL, Cause.LOST})
+"""Causes of a proved end that another run may not meet again; here LOST says that nobody knows why it ended."""
 
 
 def _missing(job: Job, now: float, policy: Policy) -> Decision:

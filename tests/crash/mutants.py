@@ -99,12 +99,11 @@ ANSWER_FIRST = Mutant(
     (
         Replacement(
             "store/__init__.py",
-            "        return self._writer.run("
-            "lambda c: accepting.accept(c, viewer, new, self._clock(), key, body_sha256))\n",
+            "        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))\n",
             "        import queue, threading\n"
             "        answers = queue.SimpleQueue()\n"
             "        def work(c):\n"
-            "            answers.put(accepting.accept(c, viewer, new, self._clock(), key, body_sha256))\n"
+            "            answers.put(self._accept(c, [accepting.Asked(viewer, new, key, body_sha256)])[0])\n"
             "            time.sleep(0.3)  # the caller tells its user meanwhile\n"
             "        threading.Thread(target=self._writer.run, args=(work,), daemon=True).start()\n"
             "        return answers.get()\n",
@@ -113,7 +112,7 @@ ANSWER_FIRST = Mutant(
 )
 KEY_IGNORED = Mutant(
     "a repeated request makes another job",
-    (Replacement("store/accepting.py", "    if key is not None:\n", "    if key is None:\n"),),
+    (Replacement("store/accepting.py", " if asked.key is not None}", " if False}"),),
 )
 VOID = Mutant(
     "a withdrawn attempt is called voided, and its claim stays free",

@@ -47,6 +47,7 @@ HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
 CLUSTER = "local"
 SHIMMED = ("ln", "sync", "mv")
+STARTED = FINAL | {"RUNNING", "STAGING_OUT"}
 PAUSE_S = 0.03
 PATIENCE_S = 60.0
 
@@ -163,6 +164,7 @@ class Rig:
     sleep_s: Callable[[], float] = lambda: inf  # how long a frozen controller sleeps if nobody wakes it
     asked: dict[str, Asked] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
+    to_come: list[tuple[tuple[str, ...], Callable[[], None]]] = field(default_factory=list)
     controllers: list[Child] = field(default_factory=list)
     address: Address | None = None
     _numbers: int = 0
@@ -183,7 +185,7 @@ class Rig:
             shutil.copy(HERE / "shim.sh", self.shims / name)
             (self.shims / name).chmod(0o755)
         (self.home / "clusters.d" / f"{CLUSTER}.toml").write_text(CLUSTER_FILE.format(cpus=self.cpus))
-        sqlite = str(self.home / "isthmus.db") if self.database_url.startswith("sqlite") else None
+        sqlite = str(self.home / "isthmus.db") if self.is_on_sqlite else None
         self._guard = Guard(lambda: list(self.controllers), sqlite, self.sleep_s)
         self._guard.start()
         for name, restartable in (("ledger", "false"), ("ledger-again", "true")):
@@ -199,6 +201,10 @@ class Rig:
             self._front.close()
         self.end_everything()
         self.end_controllers()
+
+    @property
+    def is_on_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
 
     # --- places ---------------------------------------------------------------------------------------------
     @property
@@ -307,6 +313,10 @@ class Rig:
         self.ask_again(name, seconds)
         return name
 
+    def once_started(self, names: tuple[str, ...], act: Callable[[], None]) -> None:
+        """Users do something as soon as they see that these jobs have started."""
+        self.to_come.append((names, act))
+
     def ask_again(self, name: str, seconds: float) -> None:
         """The request was sent (again) and answered."""
         request = self.asked[name]
@@ -355,8 +365,12 @@ class Rig:
         return read_states(self.database_url)
 
     def look(self) -> dict[str, str]:
-        """The states, after users have cancelled what they planned to cancel on seeing them."""
+        """The states, after users have done what they planned to do on seeing them."""
         states = self.states()
+        for names, act in list(self.to_come):
+            if all(states.get(name) in STARTED for name in names):
+                self.to_come.remove((names, act))
+                act()
         for name, plan in list(self.plans.items()):
             if states.get(name) in FINAL:
                 del self.plans[name]
@@ -367,7 +381,7 @@ class Rig:
 
     def all_final(self) -> bool:
         states = self.look()
-        return not self.plans and all(states.get(name) in FINAL for name in self.asked)
+        return not self.plans and not self.to_come and all(states.get(name) in FINAL for name in self.asked)
 
     def finish(self, within_s: float = PATIENCE_S) -> Verdict:
         """The verdict, once every job has ended or had time to."""

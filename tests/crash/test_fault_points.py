@@ -76,9 +76,10 @@ def test_a_controller_killed_there_is_replaced_without_harm_on_postgresql(postgr
     assert_clean(killed_controller(place)(postgres_rig))
 
 
-@pytest.mark.parametrize("place", ["controller.before_withdraw", "store.before_commit"])
-def test_a_controller_frozen_there_wakes_without_harm_on_postgresql(postgres_rig: Rig, place: str) -> None:
-    assert_clean(frozen_controller(place)(postgres_rig))
+# The third transaction is that of a decision; before, there are those of the housekeeping.
+@pytest.mark.parametrize(("place", "count"), [("controller.before_withdraw", 1), ("store.before_commit", 3)])
+def test_a_controller_frozen_there_wakes_without_harm_on_postgresql(postgres_rig: Rig, place: str, count: int) -> None:
+    assert_clean(frozen_controller(place, count)(postgres_rig))
 
 
 def test_a_late_decision_is_not_written_on_postgresql(postgres_rig: Rig) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +17,10 @@ import pytest
 
 from isthmus.api import streams
 from isthmus.api.responses import EventOut
+from isthmus.events import Follower
 from isthmus.job import JobState
+from isthmus.store import Viewer
+from isthmus.store.history import EventRow, Position
 from isthmus.store.users import Scope
 from tests.service.api_rig import DATABASES, Person, Rig, serving, serving_on, until
 from tests.service.test_api_jobs import submitted
@@ -201,3 +207,41 @@ def test_many_readers_all_hear_everything(rig: Rig, ada: Person) -> None:
         jobs = [submitted(ada) for _ in range(3)]
         assert all([reader.next().job for _ in range(3)] == jobs for reader in readers)
     until(lambda: followers(rig) == before, "all are gone")
+
+
+def test_a_busy_stream_ends_when_its_token_does(rig: Rig, ada: Person) -> None:
+    token = rig.store.create_token(ada.user_id, "short", Scope, time.time() + 1).text
+    short_lived = Person(ada.name, ada.user_id, token, rig.client(token))
+    job_id, ended = submitted(ada), threading.Event()
+
+    def keep_busy() -> None:
+        for n in itertools.count():
+            if ended.is_set():
+                return
+            ada.client.patch(f"/jobs/{job_id}", json={"name": f"n {n}"})
+
+    busy = threading.Thread(target=keep_busy)
+    with followed(rig, short_lived) as reader:
+        busy.start()
+        try:
+            until(lambda: bool(reader.rest()), "the stream ends", 5)
+        finally:
+            ended.set()
+            busy.join()
+
+
+def test_a_pulse_is_not_put_off_by_events() -> None:
+    async def story() -> None:
+        viewer = Viewer("ann")
+        follower = Follower(viewer, None, pulse_s=60)
+        for n in range(1, 4):
+            follower.offer(EventRow(Position(n, n), "job", "ann", 0.0, "state", {}))
+        assert await anext(follower) is not None
+        follower.nudge()
+        assert await anext(follower) is None
+        assert await anext(follower) is not None
+        follower.pulse_s = 0
+        follower.nudge()
+        assert [await anext(follower), await anext(follower)] == [None, None]
+
+    asyncio.run(story())

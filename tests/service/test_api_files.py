@@ -264,7 +264,7 @@ def test_an_ended_jobs_log_is_read_in_pieces(rig: Rig, ada: Person) -> None:
     assert piece(ada.client.get(f"{log}?offset=2&limit=3")) == (b"234", 2, 5, False)
     assert piece(ada.client.get(f"{log}?offset=-4")) == (b"6789", 6, 10, True)
     assert piece(ada.client.get(f"{log}?offset=-400&limit=1")) == (b"0", 0, 1, False)
-    assert piece(ada.client.get(f"{log}?offset=400")) == (b"", 10, 10, True)
+    assert piece(ada.client.get(f"{log}?offset=400")) == (b"", 400, 400, True)
     assert piece(ada.client.get(f"/jobs/{job_id}/log/stderr")) == (b"", 0, 0, True)
 
 
@@ -273,10 +273,15 @@ def test_reading_a_living_jobs_log_asks_for_it_to_be_followed(rig: Rig, ada: Per
     assert piece(ada.client.get(f"/jobs/{job_id}/log/stdout")) == (b"", 0, 0, False)
     rig.start(job_id)
     assert [wish.job_id for wish in rig.store.wishes("local", 0) if wish.job_id == job_id] == [job_id]
-    folder = rig.configuration.home / "logs" / job_id
+    folder = rig.configuration.home / "logs" / job_id / "1"
     folder.mkdir(parents=True)
     (folder / Stream.STDOUT).write_bytes(b"step 1\n")
-    assert piece(ada.client.get(f"/jobs/{job_id}/log/stdout")) == (b"step 1\n", 0, 7, False)
+    log = f"/jobs/{job_id}/log/stdout"
+    assert piece(ada.client.get(log)) == (b"step 1\n", 0, 7, False)
+    (folder / Stream.STDOUT).write_bytes(b"st")
+    assert piece(ada.client.get(f"{log}?offset=7")) == (b"", 7, 7, False), "the copy was begun anew"
+    (folder / Stream.STDOUT).unlink()
+    assert piece(ada.client.get(f"{log}?offset=7")) == (b"", 7, 7, False), "the copy was dropped"
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1048577", "offset=x", f"offset={10**30}"])

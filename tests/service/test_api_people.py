@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ import pytest
 from isthmus.api.limits import PasswordGate
 from isthmus.api.problem import TooManyAttempts
 from isthmus.api.responses import Me, NewTokenOut, TokenList, UserList, UserOut
-from isthmus.store.users import Role, Scope
+from isthmus.errors import NotSignedIn
+from isthmus.store.users import Role, Scope, hash_password
 from tests.service.api_rig import PASSWORD, Person, Rig, serving, until
 from tests.service.test_api_jobs import HELLO, faults
 
@@ -70,16 +72,52 @@ def test_guessing_is_slowed_down_for_the_name(rig: Rig, ada: Person) -> None:
     gate = PasswordGate(burst=3, pause_s=30, clock=lambda: now)
     now = 0.0
     for _ in range(3):
-        gate.check(ada.name, "1.2.3.4")
-        gate.failed(ada.name, "1.2.3.4")
-    with pytest.raises(TooManyAttempts) as refused:
-        gate.check(ada.name, "9.9.9.9")
+        with pytest.raises(NotSignedIn), gate.attempt(ada.name, "1.2.3.4"):
+            raise NotSignedIn("wrong")
+    with pytest.raises(TooManyAttempts) as refused, gate.attempt(ada.name, "9.9.9.9"):
+        pytest.fail("it was tried")
     assert refused.value.retry_after_s == 31
-    with pytest.raises(TooManyAttempts):
-        gate.check("another", "1.2.3.4")
-    gate.check("another", "9.9.9.9")
+    with pytest.raises(TooManyAttempts), gate.attempt("another", "1.2.3.4"):
+        pytest.fail("it was tried")
+    for _ in range(4):
+        with gate.attempt("another", "9.9.9.9"):
+            pass
     now = 31.0
-    gate.check(ada.name, "1.2.3.4")
+    with gate.attempt(ada.name, "1.2.3.4"):
+        pass
+
+
+def test_attempts_made_at_the_same_time_all_count_and_few_are_tried_at_once() -> None:
+    gate = PasswordGate(burst=5, clock=lambda: 0.0)
+    trying: set[int] = set()
+    most, answers = 0, list[type[Exception]]()
+    together = threading.Barrier(20)
+
+    def guess(n: int) -> None:
+        nonlocal most
+        together.wait()
+        try:
+            with gate.attempt("ada", "1.2.3.4"):
+                trying.add(n)
+                most = max(most, len(trying))
+                hash_password(PASSWORD)  # takes its time, as the real one does
+                trying.discard(n)
+                raise NotSignedIn("wrong")
+        except (NotSignedIn, TooManyAttempts) as refused:
+            answers.append(type(refused))
+
+    threads = [threading.Thread(target=guess, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(NotSignedIn) == 5
+    assert most <= PasswordGate.AT_ONCE
+
+
+def test_a_sign_in_of_many_fields_is_refused_before_it_is_read(rig: Rig) -> None:
+    answer = signed_in(rig, "nobody", "x", **{str(n): 1 for n in range(1000)})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
 def test_too_many_wrong_passwords_are_answered_with_when_to_try_again(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -160,8 +198,35 @@ def test_an_administrators_token_without_the_scope_sees_only_their_own_jobs(
 
 
 def test_a_token_may_be_made_for_nearly_ever(ada: Person) -> None:
-    answer = ada.client.post("/tokens", json={"expires_at": "9999-12-31T23:59:59.9999Z"})
-    assert answer.json()["expires_at"] == "9999-12-31T23:59:59.999Z"
+    answer = ada.client.post("/tokens", json={"expires_at": "9999-12-31T23:59:58.999Z"})
+    assert answer.json()["expires_at"] == "9999-12-31T23:59:58.999Z"
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-12:00"])
+def test_a_time_that_may_not_be_written_again_is_refused(ada: Person, at: str) -> None:
+    answer = ada.client.post("/tokens", json={"expires_at": at})
+    assert (answer.status_code, faults(answer)) == (422, {"expires_at": "value_error"})
+    assert ada.client.get("/tokens").status_code == 200
+
+
+def test_a_token_made_by_a_token_does_not_outlive_it(rig: Rig, ada: Person) -> None:
+    end, later = "2090-01-01T00:00:00.000Z", "2091-01-01T00:00:00.000Z"
+    maker = rig.client(ada.client.post("/tokens", json={"expires_at": end}).json()["token"])
+    ends = [maker.post("/tokens", json=body).json()["expires_at"] for body in ({}, {"expires_at": later})]
+    assert ends == [end, end]
+    sooner = "2089-01-01T00:00:00.000Z"
+    assert maker.post("/tokens", json={"expires_at": sooner}).json()["expires_at"] == sooner
+
+
+def test_a_token_can_revoke_itself_and_no_better_one(rig: Rig, ada: Person) -> None:
+    (better,) = ada.client.get("/tokens").json()["tokens"]
+    made = [ada.client.post("/tokens", json={"scopes": ["read"]}).json() for _ in range(2)]
+    reader = rig.client(made[0]["token"])
+    refused = reader.delete(f"/tokens/{better['id']}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert ada.client.get("/me").status_code == 200
+    assert reader.delete(f"/tokens/{made[1]['id']}").status_code == 204
+    assert reader.delete("/tokens/current").status_code == 204
 
 
 def test_an_expired_token_is_refused(rig: Rig, ada: Person) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.cli.exits import ExitCode
 from tests.service.gateway_process import DEADLINE_S, Ended, GatewayProcess, command, serving, until
 
 PASSWORD = "correct horse battery"
@@ -262,6 +263,22 @@ def test_a_job_is_submitted_again_with_changes(gateway: GatewayProcess, complete
     different = [json.loads(line) for line in gateway.run("diff", completed, child["id"], "--json").lines]
     assert {"field": "inputs.upto", "a": 2, "b": 1} in different
     assert "inputs.upto" in gateway.run("diff", completed, child["id"]).out
+
+
+def test_a_job_that_cannot_be_resubmitted_does_not_keep_the_others_back(
+    gateway: GatewayProcess, completed: str
+) -> None:
+    ended = gateway.run("resubmit", "0" * 20, completed, completed)
+    assert ended.code == ExitCode.NOT_FOUND
+    assert len(set(ended.lines)) == 2
+    assert all(gateway.run("show", made, "--json").code == 0 for made in ended.lines)
+
+
+def test_a_submission_with_a_file_is_repeated_under_its_key(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (tmp_path / "extra.txt").write_text("more")
+    words = ("submit", "counting", "--upto", "1", "--extra", str(tmp_path / "extra.txt"), "--key", "same file")
+    first, again = gateway.run(*words), gateway.run(*words)
+    assert (first.code, again.code, again.lines) == (0, 0, first.lines), again.err
 
 
 def test_two_equal_jobs_have_no_difference(gateway: GatewayProcess, completed: str) -> None:

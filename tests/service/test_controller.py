@@ -19,13 +19,14 @@ from isthmus.application import read_application
 from isthmus.cluster import Handle, Order
 from isthmus.cluster.local import LocalCluster
 from isthmus.cluster.supervisor.settings import LocalSettings
+from isthmus.controller.deeds import Deeds
 from isthmus.controller.follow import LogFollower
 from isthmus.controller.housekeeping import LOG_KEPT_S, ClusterKeeping, HouseKeeping
 from isthmus.controller.lease import LeaseKeeper
 from isthmus.controller.loop import ClusterLoop
 from isthmus.controller.orders import Orders
 from isthmus.errors import NoAnswer
-from isthmus.facts import Facts, StagingFailed, Unlisted
+from isthmus.facts import Facts, StagedOut, StagingFailed, Unlisted
 from isthmus.files import FileStore
 from isthmus.job import Cause, Job, JobState, Resources
 from isthmus.lifecycle import Policy
@@ -82,13 +83,13 @@ class House:
         self, cluster: LocalCluster | None = None, orders: Orders | None = None, lease: Lease | None = None
     ) -> AsyncIterator[ClusterLoop]:
         """The loop works while the block runs."""
-        cluster = cluster or self.cluster()
+        cluster, lease = cluster or self.cluster(), lease or self.lease()
         loop = ClusterLoop(
             self.store,
             cluster,
-            lease or self.lease(),
+            lease,
             Policy(self.store.gateway_id, settle_s=0.5, retry_s=0.1),
-            orders or Orders(self.store, cluster, {}),
+            Deeds(self.store, cluster, orders or Orders(self.store, cluster, {}), lease.epoch),
             max_waiting=100,
         )
         await loop.open()
@@ -155,6 +156,33 @@ def test_outputs_are_in_the_file_store_when_a_job_is_shown_completed(house: Hous
     play(story())
 
 
+class Doubling(LocalCluster):
+    """Collects one output twice for one job, which the tables refuse."""
+
+    whose: str = ""
+
+    async def stage_out(self, orders: Sequence[Order]) -> Mapping[str, StagedOut | StagingFailed]:
+        answers = dict(await super().stage_out(orders))
+        for order in orders:
+            answer = answers[order.tag]
+            if order.job_id == Doubling.whose and isinstance(answer, StagedOut):
+                answers[order.tag] = replace(answer, files=answer.files * 2)
+        return answers
+
+
+def test_a_decision_that_the_tables_refuse_sets_its_own_job_aside_and_no_other(house: House) -> None:
+    async def story() -> None:
+        bad, *good = house.submit("exit 0", 6)
+        Doubling.whose = bad
+        settings = LocalSettings(cpus=4, isolation="none", idle_s=1.0)
+        cluster = Doubling("local", house.home / "clusters" / "local", house.files, settings)
+        async with house.looping(cluster):
+            assert set(await house.finished(good)) == {JobState.COMPLETED}
+            assert house.states([bad]) == [JobState.STAGING_OUT]
+
+    play(story())
+
+
 def test_the_directory_of_an_ended_attempt_goes(house: House) -> None:
     async def story() -> None:
         jobs = house.submit("exit 3")
@@ -169,25 +197,27 @@ def test_the_directory_of_an_ended_attempt_goes(house: House) -> None:
     play(story())
 
 
-class OrdersThatFailOnce(Orders):
-    """The first orders meet a fault of our own, as a bug in a definition's code would."""
+class FaultyOrders(Orders):
+    """Orders of jobs named in `faulty` meet a fault of our own, as a bug in a definition's code would."""
 
-    failed = False
+    faulty: str = ""
 
     async def to_stage_in(self, jobs: Sequence[Job]) -> Mapping[str, Order | StagingFailed]:
-        if not OrdersThatFailOnce.failed:
-            OrdersThatFailOnce.failed = True
+        if any(job.id == FaultyOrders.faulty for job in jobs):
             raise RuntimeError("a bug")
         return await super().to_stage_in(jobs)
 
 
-def test_a_fault_of_our_own_in_an_action_strands_no_job(house: House) -> None:
+def test_a_fault_of_our_own_costs_only_the_job_that_meets_it(house: House) -> None:
     async def story() -> None:
-        jobs = house.submit("exit 0", 3)
+        bad, *good = house.submit("exit 0", 4)
+        FaultyOrders.faulty = bad
         cluster = house.cluster()
-        async with house.looping(cluster, OrdersThatFailOnce(house.store, cluster, {})):
-            assert set(await house.finished(jobs)) == {JobState.COMPLETED}
-        assert OrdersThatFailOnce.failed
+        async with house.looping(cluster, FaultyOrders(house.store, cluster, {})):
+            assert set(await house.finished(good)) == {JobState.COMPLETED}
+            assert house.states([bad]) == [JobState.STAGING_IN]
+            FaultyOrders.faulty = ""
+            assert await house.finished([bad]) == [JobState.COMPLETED]
 
     play(story())
 
@@ -276,9 +306,10 @@ from isthmus.store import Store
 
 async def hold():
     store = Store.open(sys.argv[1])
-    async with LeaseKeeper(store, Path(sys.argv[2]), float(sys.argv[3])).held("duty"):
+    keeper = LeaseKeeper(store, Path(sys.argv[2]), float(sys.argv[3]))
+    async with keeper.held("duty") as held:
         print("held", flush=True)
-        await asyncio.sleep(600)
+        await keeper.keep(held)
 
 asyncio.run(hold())
 """
@@ -349,7 +380,7 @@ def test_a_followed_log_grows_where_the_web_process_reads_it(house: House) -> No
             await soon(lambda: house.states([job_id]) == [JobState.RUNNING], "it to run")
             house.store.follow(house.viewer, job_id, time.time() + 60)
             follower = asyncio.create_task(LogFollower(house.store, cluster, house.home / "logs").run())
-            log = house.home / "logs" / job_id / "stdout"
+            log = house.home / "logs" / job_id / "1" / "stdout"
             await soon(lambda: log.exists() and log.read_text() == "first\n", "the log")
             follower.cancel()
             house.store.request_cancel(house.viewer, [job_id], time.time())
@@ -359,7 +390,7 @@ def test_a_followed_log_grows_where_the_web_process_reads_it(house: House) -> No
 
 
 def test_followed_logs_go_when_nobody_has_needed_them_for_a_while(house: House) -> None:
-    old, new = (house.home / "logs" / name / "stdout" for name in ("old", "new"))
+    old, new = (house.home / "logs" / name / "1" / "stdout" for name in ("old", "new"))
     for log in (old, new):
         log.parent.mkdir(parents=True)
         log.write_text("x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.cluster.attempts import claim_of
+from isthmus.cluster.supervisor.processes import kill_until_none
 from isthmus.cluster.supervisor.settings import LocalSettings
 from isthmus.errors import NoAnswer
 from isthmus.facts import (
@@ -23,6 +25,7 @@ from isthmus.facts import (
     Indeterminate,
     Listed,
     NeverSubmitted,
+    Rejected,
     StagingFailed,
     Unclaimed,
     Voided,
@@ -154,6 +157,20 @@ def test_walltime_counts_from_the_start_of_the_program_whoever_watches(lab: Lab)
     play(story)
 
 
+def test_a_clock_that_jumped_takes_no_walltime_from_a_program_that_is_watched_anew(lab: Lab) -> None:
+    async def story() -> None:
+        await lab.start(lab.order("gjump", WAIT_FOR_GO))
+        await lab.running("gjump")
+        os.utime(lab.directory("gjump") / "claim", (1.0, 1.0), follow_symlinks=False)
+        lab.kill_supervisor()
+        await lab.cluster.status()
+        await lab.cluster.status()
+        go(lab, "gjump")
+        assert (await lab.end("gjump")).stopped_by == ""
+
+    play(story)
+
+
 def test_a_second_supervisor_ends_at_once_and_leaves_the_first_alone(lab: Lab) -> None:
     async def story() -> None:
         await lab.cluster.open()
@@ -220,6 +237,15 @@ def test_settings_that_cannot_be_met_are_no_answer_that_says_why(tmp_path: Path)
                 await lab.cluster.open()
 
         play(story)
+
+
+def test_a_supervisor_that_cannot_even_be_started_is_no_answer(lab: Lab) -> None:
+    async def story() -> None:
+        (lab.root / "supervisor.log").mkdir(parents=True)
+        with pytest.raises(NoAnswer, match="can't be started"):
+            await lab.cluster.status()
+
+    play(story)
 
 
 # --- wrappers that come late, twice, or die ----------------------------------------------------------------------
@@ -304,9 +330,10 @@ def test_a_wrapper_that_dies_right_after_its_claim_is_never_replaced(
     async def story() -> None:
         await lab.start(lab.order("gclaim", lab.noting("gclaim", "true")))
         listed = await lab.listed_as_ended("gclaim")
-        assert (listed.cause, listed.proved_ended) == (Cause.SIGNAL, True)
-        lab.kill_supervisor()
-        assert (await lab.listed_as_ended("gclaim")).cause is Cause.SIGNAL
+        assert (listed.word, listed.cause, listed.proved_ended) == ("killed", Cause.SIGNAL, True)
+        lab.kill_supervisor()  # the next one can't know how another's child ended
+        listed = await lab.listed_as_ended("gclaim")
+        assert (listed.word, listed.cause, listed.proved_ended) == ("ended without a record", None, True)
         assert lab.ran("gclaim") == 0
 
     play(story)
@@ -320,6 +347,26 @@ def test_a_record_that_is_cut_short_is_passed_over_without_an_error(lab: Lab) ->
         record.write_text(record.read_text()[:60])
         facts = await lab.observe("gcut")
         assert facts.end is None and isinstance(facts.claim, Claimed)
+
+    play(story)
+
+
+def test_an_attempt_whose_files_cannot_be_read_keeps_no_other_from_starting(lab: Lab) -> None:
+    async def story() -> None:
+        await lab.start(lab.order("gblock", WAIT_FOR_GO, resources=replace(SMALL, cpus=2)))
+        await lab.running("gblock")
+        await lab.start(*(lab.order(tag, lab.noting(tag, "true")) for tag in ("gbefore", "gbad", "gafter")))
+        (lab.directory("gbad") / "claim").touch()  # no link: reading it is an error, and no absence
+        go(lab, "gblock")
+        for tag in ("gbefore", "gafter"):
+            await lab.end(tag)
+        facts = await lab.cluster.observe([lab.handle("gbad"), lab.handle("gafter")])
+        listing = facts["gbad"].listing
+        assert facts["gbad"].claim is None and isinstance(listing, Listed)
+        assert listing.state is SchedulerState.UNKNOWN
+        (lab.directory("gbad") / "claim").unlink()
+        assert (await lab.end("gbad")).code == 0
+        assert lab.ran("gbad") == 1
 
     play(story)
 
@@ -518,6 +565,64 @@ def test_an_attempt_whose_program_runs_is_not_discarded(lab: Lab) -> None:
         assert (await lab.end("gruns")).code == 0
 
     play(story)
+
+
+def lose(lab: Lab, tag: str) -> None:
+    """The attempt's directory is gone, and nobody meant it to be."""
+    shutil.rmtree(lab.directory(tag))
+
+
+def test_an_attempt_whose_directory_was_lost_is_voided_by_its_tombstone_and_never_starts(lab: Lab) -> None:
+    async def story() -> None:
+        order = lab.order("glost", lab.noting("glost", "true"))
+        await lab.stage(order)
+        await lab.cluster.open()
+        lose(lab, "glost")
+        assert (await lab.observe("glost")).claim == Unclaimed()
+        assert await lab.cluster.void([lab.handle("glost")], 7) == {"glost": Voided(7)}
+        assert isinstance((await lab.observe("glost")).claim, Voided)
+        answer = (await lab.cluster.stage_in([order]))["glost"]
+        assert isinstance(answer, StagingFailed) and answer.permanent
+        assert isinstance(await lab.submit("glost"), Rejected)
+
+    play(story)
+
+
+def test_where_no_attempts_are_to_be_seen_at_all_nothing_is_known_of_any(lab: Lab) -> None:
+    async def story() -> None:
+        await lab.stage(lab.order("gaway", "true"))
+        await lab.cluster.open()
+        (lab.root / "attempts").rename(lab.root / "elsewhere")
+        assert (await lab.observe("gaway")).claim is None
+        assert await lab.cluster.void([lab.handle("gaway")], 7) == {}
+
+    play(story)
+
+
+def test_half_an_attempt_that_a_killed_staging_left_is_swept_when_it_is_old(lab: Lab) -> None:
+    async def story() -> None:
+        await lab.cluster.open()
+        old, new = lab.root / "attempts" / ".gtag.00000000", lab.root / "attempts" / ".gtag.11111111"
+        for left in (old, new):
+            (left / "inputs").mkdir(parents=True)
+        os.utime(old, (1.0, 1.0))
+        await lab.cluster.open()
+        assert not old.exists() and new.exists()
+
+    play(story)
+
+
+def test_what_cannot_be_killed_is_said_so_and_not_taken_for_gone() -> None:
+    """Each look finds another one, as if the one before had not died."""
+    sleepers: list[subprocess.Popen[bytes]] = []
+
+    def find() -> list[int]:
+        sleepers.append(subprocess.Popen(["sleep", "60"]))
+        return [sleepers[-1].pid]
+
+    assert not kill_until_none(find)
+    assert {sleeper.wait() for sleeper in sleepers} == {-signal.SIGKILL}
+    assert kill_until_none(lambda: [sleeper.pid for sleeper in sleepers])
 
 
 def test_thousands_of_attempts_are_read_back_in_seconds(lab: Lab) -> None:

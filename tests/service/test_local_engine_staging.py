@@ -93,8 +93,11 @@ def test_an_environment_that_cannot_be_set_is_refused(lab: Lab, name: str, value
 
 def test_a_tag_that_is_a_path_reaches_no_file(lab: Lab) -> None:
     async def story() -> None:
+        (lab.root / "attempts").mkdir(parents=True)
+        assert await lab.cluster.void([lab.handle("../../x")], 1) == {}
         with pytest.raises(ValueError, match="no tag"):
-            await lab.cluster.void([lab.handle("../../x")], 1)
+            await lab.cluster.read_log("../../x", "stdout", 0, 1)
+        assert not (lab.root.parent / "x").exists()
 
     play(story)
 
@@ -150,6 +153,48 @@ def test_a_link_within_the_work_directory_is_collected_as_what_it_names(lab: Lab
         staged = await collected(lab, "echo data >real; ln -s real x.csv; ln -s nothing y.csv", rule("*.csv"))
         assert contents(lab, staged)["x.csv"] == "data\n"
         assert "y.csv" not in contents(lab, staged)
+
+    play(story)
+
+
+def test_a_link_that_leads_back_to_itself_is_refused_and_its_neighbours_are_collected(lab: Lab) -> None:
+    async def story() -> None:
+        looped = lab.order("gloop", "ln -s x.csv x.csv", outputs=(rule("*.csv"),))
+        sound = lab.order("gsound", "echo data >x.csv", outputs=(rule("*.csv"),))
+        for order in (looped, sound):
+            await lab.run(order)
+        answers = await lab.cluster.stage_out([looped, sound])
+        refusal = answers["gloop"]
+        assert isinstance(refusal, StagingFailed) and refusal.permanent and "back to itself" in refusal.words
+        assert contents(lab, answers["gsound"])["x.csv"] == "data\n"
+
+    play(story)
+
+
+def test_a_work_directory_that_the_program_replaced_with_a_link_is_refused(lab: Lab) -> None:
+    async def story() -> None:
+        refusal = await collected(lab, "cd ..; rm -r work; ln -s /etc work", rule("passwd"))
+        assert isinstance(refusal, StagingFailed) and refusal.permanent
+
+    play(story)
+
+
+def test_an_order_that_cannot_be_worked_out_is_left_out_and_spoils_no_other(lab: Lab) -> None:
+    async def story() -> None:
+        orders = [lab.order(tag, "true") for tag in ("gfirst", "../x", "glast")]
+        assert await lab.cluster.stage_in(orders) == {"gfirst": StagedIn(), "glast": StagedIn()}
+
+    play(story)
+
+
+def test_a_file_that_two_rules_name_and_one_called_like_a_stream_are_all_collected(lab: Lab) -> None:
+    async def story() -> None:
+        other = OutputRule("other", "x.*", "text/csv", required=True)
+        staged = await collected(lab, "echo a >x.csv; echo b >stdout", rule("*"), other)
+        assert isinstance(staged, StagedOut)
+        found = [(file.name, file.path) for file in staged.files]
+        expected = [("result", "stdout"), ("result", "x.csv"), ("other", "x.csv")]
+        assert found == [*expected, ("stdout", "stdout"), ("stderr", "stderr")]
 
     play(story)
 

@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 from isthmus.errors import InvalidInput, NotFound
 from isthmus.job import JobState
 from isthmus.store import IdempotencyMismatch, JobInput, Store, Viewer
+from isthmus.store.accepting import Asked, accept
 from tests.store.conftest import Clock
 from tests.store.making import a_file, a_job, accepted
 
@@ -151,3 +152,31 @@ def test_orders_hold_what_was_asked_and_leave_out_what_is_not_there(store: Store
     assert store.definition(spec.digest) == {"title": "An application"}
     with pytest.raises(NotFound):
         store.definition("0" * 64)
+
+
+def test_requests_taken_in_together_are_each_answered_for_themselves(store: Store, ann: Viewer, bob: Viewer) -> None:
+    parent = accepted(store, ann, "parent")
+    upload = store.add_upload(ann, a_file("radar"), "radar.nc", "text/plain")
+    file = JobInput("radar", 0, upload.sha256, upload.name, upload.size, upload_id=upload.id)
+    known = store.accept(ann, a_job("known"), key="old", body_sha256="b")
+    asked = [
+        Asked(ann, a_job("plain")),
+        Asked(bob, a_job("bob's", labels=("l",)), "k", "b"),
+        Asked(ann, a_job("again"), "old", "b"),
+        Asked(ann, a_job("with a file", files=(file,)), "k", "b"),
+        Asked(ann, a_job("child", parent_id=parent)),
+        Asked(ann, a_job("the same"), "k", "b"),
+    ]
+
+    answers = store._database.transact(lambda c: accept(c, asked, 5.0))
+
+    assert [one.created for one in answers] == [True, True, False, True, True, False]
+    assert answers[2].job_id == known.job_id
+    assert answers[5].job_id == answers[3].job_id
+    viewers = [ann, bob, ann, ann, ann]
+    jobs = [store.job(viewer, one.job_id) for viewer, one in zip(viewers, answers, strict=False)]
+    assert [job.name for job in jobs] == ["plain", "bob's", "known", "with a file", "child"]
+    assert (jobs[1].labels, jobs[3].files, jobs[4].root_id) == (("l",), (file,), parent)
+    assert [job.created_at for job in jobs] == [one.at for one in answers[:5]]
+    with pytest.raises(NotFound):
+        store.job(ann, answers[1].job_id)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.errors import NotFound, StorageFault, TooLarge
+from isthmus.errors import NotFound, TooLarge
 from isthmus.files import TEMPORARY_LIFE_S, FileStore, StoredFile
 
 OLD = 1_000_000.0
@@ -136,11 +136,48 @@ def test_a_file_larger_than_one_piece_is_copied_whole(files: FileStore, tmp_path
     assert files.path(stored.sha256).read_bytes() == source.read_bytes()
 
 
-def test_a_source_that_is_not_there_is_a_fault_with_words(files: FileStore, tmp_path: Path) -> None:
-    with pytest.raises(StorageFault):
+def test_a_source_that_is_not_there_is_no_fault_of_the_stores(files: FileStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
         files.put_path(tmp_path / "missing")
 
     assert left_in_tmp(files) == []
+
+
+def test_a_source_that_must_not_be_read_is_a_matter_of_rights_and_no_fault_of_the_stores(
+    files: FileStore, tmp_path: Path
+) -> None:
+    """A process that gives up its rights stands in for a gateway that is not root."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0)
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from isthmus.cluster.stage_out import Limits, stage_out\n"
+        "from isthmus.cluster import Order, OutputRule\n"
+        "from isthmus.files import FileStore\n"
+        "from isthmus.job import Resources\n"
+        "os.chdir(sys.argv[1])\n"
+        "if os.geteuid() == 0:\n"
+        "    for path in (Path(), *Path().rglob('*')): os.chown(path, 1, 1)\n"
+        "    os.setresuid(1, 1, 1)\n"
+        "store = FileStore(Path('files'))\n"
+        "try: store.put_path(Path('secret'))\n"
+        "except PermissionError: print('not allowed')\n"
+        "work = Path('clusters/attempts/gtag/work'); work.mkdir(parents=True)\n"
+        "(work / 'x.csv').touch(0)\n"
+        "rule = OutputRule('result', '*.csv', 'text/csv', True)\n"
+        "order = Order('gtag', 'job', Resources(), 'true', outputs=(rule,))\n"
+        "print(stage_out(Path('clusters'), order, store, Limits(1, 1)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout.splitlines() == [
+        "not allowed",
+        "StagingFailed(words=\"output result: 'x.csv' can't be read, as the program left it\", permanent=True)",
+    ], done.stderr
 
 
 @pytest.mark.parametrize("name", ["", "x", "../../etc/passwd", "A" * 64, "g" * 64, "0" * 64, "0" * 63 + "/", "0" * 65])

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from isthmus.store import Store, Viewer
 from isthmus.store.database import Database
 from isthmus.store.groupwriter import GroupWriter
 from tests.store.making import a_job
+from tests.store.waiting import until
 
 
 def test_eight_threads_accept_at_once_and_every_job_is_there(store: Store, ann: Viewer, url: str) -> None:
@@ -67,34 +69,127 @@ def test_two_processes_with_one_key_make_one_job(store: Store, ann: Viewer, url:
     assert sum(answer.created for answer in answers) == 1
 
 
-def test_requests_that_wait_together_are_committed_together(url: str) -> None:
+class Notebook:
+    """A group writer at a table of its own, where a number is noted once: `noted` tells what is durable."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.writer = database, GroupWriter(database)
+        self.transactions: list[object] = []  # kept, so that no two can have one id
+        self.sizes: list[int] = []
+
+    def note(self, connection: Connection, numbers: Sequence[int]) -> list[int]:
+        self.transactions.append(connection.get_transaction())
+        self.sizes.append(len(numbers))
+        connection.execute(text("INSERT INTO seen VALUES (:n)"), [{"n": n} for n in numbers])
+        return [10 * n for n in numbers]
+
+    @property
+    def noted(self) -> list[int]:
+        with self.database.read() as connection:
+            return list(connection.execute(text("SELECT n FROM seen ORDER BY n")).scalars())
+
+    def at_once(self, *calls: Callable[[], object]) -> list[Future[object]]:
+        """The calls are made while another holds the table, so that all but the first wait for one another."""
+        with self.database.write() as blocking, ThreadPoolExecutor(len(calls)) as threads:
+            if not self.database.is_sqlite:
+                blocking.execute(text("LOCK TABLE seen IN ACCESS EXCLUSIVE MODE"))
+            waiting = [threads.submit(call) for call in calls]
+            until(lambda: sum(one.running() for one in waiting) == len(calls))
+            blocking.commit()
+        return waiting
+
+
+@pytest.fixture
+def notebook(store: Store, url: str) -> Iterator[Notebook]:
     database = Database.at(url)
     with database.write() as connection:
-        connection.execute(text("CREATE TABLE seen (n INTEGER)"))
-    writer = GroupWriter(database)
-    transactions: list[object] = []  # kept, so that no two can have one id
+        connection.execute(text("CREATE TABLE seen (n INTEGER PRIMARY KEY CHECK (n >= 0))"))
+    notebook = Notebook(database)
+    yield notebook
+    notebook.writer.close()
+    with database.write() as connection:
+        connection.execute(text("DROP TABLE seen"))
+    database.close()
 
-    def write(n: int, connection: Connection) -> None:
-        connection.execute(text("INSERT INTO seen VALUES (:n)"), {"n": n})
-        transactions.append(connection.get_transaction())
 
-    try:
-        with database.write() as blocking, ThreadPoolExecutor(8) as threads:
-            blocking.execute(text("DELETE FROM seen"))
-            if not database.is_sqlite:
-                blocking.execute(text("LOCK TABLE seen IN ACCESS EXCLUSIVE MODE"))
-            waiting = [threads.submit(writer.run, lambda c, n=n: write(n, c)) for n in range(8)]
-            blocking.commit()
-            for one in waiting:
-                one.result(30)
-    finally:
-        writer.close()
-        with database.write() as connection:
-            connection.execute(text("DROP TABLE seen"))
-        database.close()
+def test_requests_that_wait_together_are_committed_together(notebook: Notebook) -> None:
+    works = [lambda c, n=n: notebook.note(c, [n]) for n in range(8)]
+    notebook.at_once(*(lambda w=w: notebook.writer.run(w) for w in works))
 
-    assert len(transactions) == 8
-    assert len({id(transaction) for transaction in transactions}) < 8
+    assert notebook.noted == list(range(8))
+    assert len({id(transaction) for transaction in notebook.transactions}) < 8
+
+
+def test_requests_of_a_kind_that_wait_together_are_run_as_one(notebook: Notebook) -> None:
+    answers = notebook.at_once(*(lambda n=n: notebook.writer.run_together(notebook.note, n) for n in range(8)))
+
+    assert [answer.result() for answer in answers] == [10 * n for n in range(8)]
+    assert max(notebook.sizes) > 1
+    assert notebook.noted == list(range(8))
+
+
+def test_one_of_a_kind_that_fails_is_undone_alone(notebook: Notebook) -> None:
+    asked = [0, 1, 2, -3, 4, 5, 2]
+    answers = notebook.at_once(*(lambda n=n: notebook.writer.run_together(notebook.note, n) for n in asked))
+
+    faults = [answer.exception() for answer in answers]
+    assert isinstance(faults[3], IntegrityError)
+    assert {type(faults[2]), type(faults[6])} == {IntegrityError, type(None)}  # whichever came first
+    assert [faults[at] for at in (0, 1, 4, 5)] == [None] * 4
+    assert notebook.noted == [0, 1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("interruption", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_interrupts_one_request_is_a_fault_for_its_caller_and_nothing_for_others(
+    notebook: Notebook, interruption: type[BaseException]
+) -> None:
+    def interrupted(connection: Connection) -> None:
+        notebook.note(connection, [100])
+        raise interruption
+
+    good = [lambda n=n: notebook.writer.run(lambda c: notebook.note(c, [n])) for n in range(4)]
+    answers = notebook.at_once(*good[:2], lambda: notebook.writer.run(interrupted), *good[2:])
+
+    assert isinstance(answers[2].exception(), StorageFault)
+    assert notebook.noted == [0, 1, 2, 3]
+    assert notebook.writer.run(lambda c: notebook.note(c, [4])) == [40]
+    with pytest.raises(StorageFault):
+        notebook.writer.run(interrupted)
+
+
+def test_a_lost_connection_is_told_to_everybody_and_the_next_request_is_served(notebook: Notebook) -> None:
+    def losing(connection: Connection) -> None:
+        notebook.note(connection, [100])
+        raise StorageFault("the database does not answer")
+
+    good = [lambda n=n: notebook.writer.run(lambda c: notebook.note(c, [n])) for n in range(4)]
+    answers = notebook.at_once(*good, lambda: notebook.writer.run(losing))
+
+    refused = [n for n in range(4) if answers[n].exception() is not None]
+    assert all(isinstance(answers[n].exception(), StorageFault) for n in refused)
+    assert notebook.noted == [n for n in range(4) if n not in refused]
+    assert isinstance(answers[4].exception(), StorageFault)
+    assert notebook.writer.run(lambda c: notebook.note(c, [4])) == [40]
+
+
+def test_requests_made_while_the_writer_closes_are_done_or_refused(notebook: Notebook) -> None:
+    def note_on(first: int) -> int:
+        for n in range(first, first + 1000):
+            try:
+                notebook.writer.run_together(notebook.note, n)
+            except StorageFault:
+                return n
+        raise AssertionError("the writer never closed")
+
+    with ThreadPoolExecutor(4) as threads:
+        stopped = [threads.submit(note_on, first) for first in range(0, 4000, 1000)]
+        until(lambda: len(notebook.noted) >= 20)
+        notebook.writer.close()
+        ends = [one.result(30) for one in stopped]
+
+    assert notebook.noted == [
+        n for first, end in zip(range(0, 4000, 1000), ends, strict=True) for n in range(first, end)
+    ]
 
 
 def test_a_closed_store_refuses_requests_in_words(store: Store, ann: Viewer) -> None:

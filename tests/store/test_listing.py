@@ -100,8 +100,9 @@ def test_every_filter_in_every_order_gives_exactly_what_passes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if small_sample:  # so that the population is as large for it as a million jobs for the real one
-        monkeypatch.setattr(walking_module, "SAMPLE", 3)
+        monkeypatch.setattr(walking_module, "WINDOW", 3)
         monkeypatch.setattr(walking_module, "STRETCH", 9)
+        monkeypatch.setattr(walking_module, "MATCHES", 9)
     everything = list(walked(store, ann, ListQuery(limit=200)))
     assert len(everything) == len(population)
     for (name, query), sort, descending in product(FILTERS.items(), Sort, (True, False)):
@@ -128,8 +129,8 @@ def test_what_a_user_types_is_never_taken_for_a_search_operator(store: Store, an
 def test_odd_words_are_found_by_themselves_through_the_text_index(
     store: Store, ann: Viewer, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walking_module, "SAMPLE", 1)
-    monkeypatch.setattr(walking_module, "STRETCH", 1)
+    monkeypatch.setattr(walking_module, "WINDOW", 1)
+    monkeypatch.setattr(walking_module, "MATCHES", 2)
     wanted = accepted(store, ann, f"before {words} after")
     accepted(store, ann, "other")
     accepted(store, ann, "another")
@@ -291,6 +292,26 @@ def test_times_of_equal_pages_are_kept_apart_by_the_jobs_number(store: Store, an
 
     assert found == [*reversed(made)]
     assert all(a != b for a, b in pairwise(found))
+
+
+def test_times_are_exact_although_the_clock_was_set_back(store: Store, ann: Viewer, clock: Clock) -> None:
+    start, created = clock.now, {}
+    for at in (0, 600, 1200, 1000, 1100, 901, 1300, 2000, 1900, 3000):
+        clock.now = start + at
+        created[accepted(store, ann)] = at
+
+    for after, before, descending in product((None, 0, 901, 1000, 1150, 4000), (None, 1000, 1300, 5000), (True, False)):
+        query = ListQuery(
+            created_after=None if after is None else start + after,
+            created_before=None if before is None else start + before,
+            descending=descending,
+            limit=2,
+        )
+
+        found = ids(store, ann, query)
+
+        wanted = [job for job, at in created.items() if (after or 0) <= at < (before or 9999)]
+        assert found == (wanted[::-1] if descending else wanted), (after, before)
 
 
 def test_a_job_tells_since_when_its_cluster_does_not_answer(store: Store, ann: Viewer, lease: Lease) -> None:

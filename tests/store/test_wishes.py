@@ -193,7 +193,7 @@ def test_a_followed_log_is_a_wish_while_the_job_runs_and_somebody_looks(
         store.follow(ann, followed, 90.0)
     store.follow(ann, job_id, 95.0)
 
-    assert store.wishes(CLUSTER, 94.0) == [Wish(job_id, attempt.tag, 95.0)]
+    assert store.wishes(CLUSTER, 94.0) == [Wish(job_id, 1, attempt.tag, 95.0)]
     assert store.wishes(CLUSTER, 95.0) == []
     assert store.wishes("elsewhere", 90.0) == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +26,12 @@ from isthmus.application import (
     render,
 )
 from isthmus.application.encoding import Json
+from isthmus.cluster import Order, OutputRule
+from isthmus.cluster.attempts import directory_of
+from isthmus.cluster.stage_out import Limits, stage_out
+from isthmus.facts import StagedOut
+from isthmus.files import FileStore
+from isthmus.job import Resources
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "applications").glob("*.yaml"))
@@ -94,16 +99,23 @@ def test_a_users_script_has_the_network_only_for_its_requirements() -> None:
 
 def run(done: Rendered, work: Path) -> subprocess.CompletedProcess[bytes]:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    environment = {"PATH": path, "HOME": str(work), "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": path, "HOME": str(work), "LC_ALL": "C.UTF-8", "TMPDIR": str(work / "temporary")}
+    (work / "temporary").mkdir()
     return subprocess.run(
-        ["/bin/sh"], input=done.text().encode(), cwd=work, env=environment, capture_output=True, timeout=60, check=False
+        ["/bin/sh"],
+        input=done.text().encode(),
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        timeout=240,
+        check=False,
     )
 
 
-def job(tmp_path: Path, script: str) -> Places:
-    places = Places(f"{tmp_path}/the inputs", f"{tmp_path}/the outputs")
-    for folder in (places.inputs_dir, places.outputs_dir):
-        Path(folder).mkdir()
+def job(folder: Path, script: str) -> Places:
+    places = Places(f"{folder}/the inputs", f"{folder}/work")
+    for one in (places.inputs_dir, places.outputs_dir):
+        Path(one).mkdir(parents=True)
     Path(places.inputs_dir, "script.py").write_text(script)
     return places
 
@@ -122,11 +134,18 @@ def test_the_exit_code_of_a_users_script_is_the_jobs(tmp_path: Path) -> None:
 
 
 def test_requirements_go_into_an_environment_of_the_job_alone(tmp_path: Path) -> None:
-    places = job(tmp_path, "import sys; print(sys.prefix)")
+    order = Order("g1", "job", Resources(), "", outputs=(OutputRule("files", "**/*", "", required=False),))
+    places = job(
+        directory_of(tmp_path, order.tag),
+        "import sys, pathlib; print(sys.prefix); pathlib.Path('result').write_text('done')",
+    )
     Path(places.inputs_dir, "requirements.txt").write_text("# nothing\n")
     done = run(rendered(shipped("python-script"), {}, places, script="mine.py", requirements="r.txt"), tmp_path)
-    assert done.stdout.decode().strip() == os.fspath(tmp_path / "environment")
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path(done.stdout.decode().strip()).is_relative_to(tmp_path / "temporary")
+    staged = stage_out(tmp_path, order, FileStore(tmp_path / "files"), Limits(10, 10))
+    assert isinstance(staged, StagedOut), staged
+    assert [file.path for file in staged.files] == ["result"]
 
 
 def test_the_file_shown_in_the_reference_is_a_good_one() -> None:

@@ -105,7 +105,12 @@ def test_an_end_record_leads_to_staging_out_from_wherever_the_job_was_last_seen(
         ({"code": 75}, Cause.EXIT_NONZERO, S.FAILED),
         ({"code": 99}, Cause.EXIT_NONZERO, S.FAILED),
         ({"code": 127}, Cause.LAUNCH_FAILED, S.FAILED),
+        ({"code": 128}, Cause.EXIT_NONZERO, S.FAILED),
+        ({"code": 129}, Cause.SIGNAL, S.FAILED),
         ({"code": 139}, Cause.SIGNAL, S.FAILED),
+        ({"code": 192}, Cause.SIGNAL, S.FAILED),
+        ({"code": 193}, Cause.EXIT_NONZERO, S.FAILED),
+        ({"code": 255}, Cause.EXIT_NONZERO, S.FAILED),
         ({"code": 143, "stopped_by": "walltime"}, Cause.WALLTIME, S.FAILED),
         ({"code": 143, "stopped_by": "cancel"}, Cause.CANCELLED_ON_CLUSTER, S.CANCELLED),
         ({"code": 0, "oom_kills": 1}, Cause.OUT_OF_MEMORY, S.FAILED),
@@ -318,6 +323,14 @@ def test_a_program_proved_gone_without_a_record_still_has_its_outputs_collected(
     job = after(RUNNING, Facts(claim=Claimed("7", 1), listing=gone))
     assert (job.state, job.cause) == (S.STAGING_OUT, Cause.SIGNAL)
     assert after(job, COLLECTED).state is S.FAILED
+
+
+def test_only_a_restartable_job_is_started_again_after_a_proved_end_that_nobody_can_explain() -> None:
+    facts = Facts(
+        claim=Claimed("7", 1), listing=Listed("7", SchedulerState.ENDED, "ended without a record", proved_ended=True)
+    )
+    assert after(replace(RUNNING, restartable=True), facts).state is S.ACCEPTED
+    assert after(RUNNING, facts, COLLECTED).cause is Cause.LOST
 
 
 def test_only_a_restartable_job_is_started_again_after_a_node_failure() -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from isthmus.api import applications, clusters, families, files, health, jobs, outputs, people, streams
 from isthmus.api.authentication import SignInRequired, Tokens
-from isthmus.api.limits import MAX_BODY_BYTES, BodyLimit, PasswordGate
+from isthmus.api.limits import MAX_BODY_BYTES, MAX_SIGN_IN_BYTES, BodyLimit, PasswordGate
 from isthmus.api.metrics import Figures, Timing
 from isthmus.api.openapi import PREFIX, describe
 from isthmus.api.problem import on_http_exception, on_invalid_request, on_isthmus_error, on_surprise
@@ -49,7 +49,8 @@ def make_app(configuration: Configuration, store: Store, files: FileStore) -> Fa
     for part in (_api(), health.router):
         app.include_router(part)
     app.add_middleware(SignInRequired, tokens=services.tokens, passwords_at=("POST", f"{PREFIX}/tokens"))
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, except_for=frozenset({("POST", f"{PREFIX}/files")}))
+    others = {("POST", f"{PREFIX}/files"): None, ("POST", f"{PREFIX}/tokens"): MAX_SIGN_IN_BYTES}
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, others=others)
     app.add_middleware(Timing, figures=services.figures)
     app.add_exception_handler(IsthmusError, on_isthmus_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)

@@ -75,6 +75,11 @@ class Tokens:
                 self._kept.popitem(last=False)
         return caller
 
+    def expires_at(self, caller: Caller) -> float | None:
+        """When the caller's token ends; None: never."""
+        tokens = self._store.tokens(caller.identity.user_id)
+        return next((token.expires_at for token in tokens if token.id == caller.identity.token_id), None)
+
     def forget(self) -> None:
         """Nothing is remembered: a token or a user has changed."""
         with self._lock:

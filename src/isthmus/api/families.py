@@ -30,7 +30,7 @@ def resubmit_jobs(
 
     With an Idempotency-Key each job's request has a key of its own, made of it.
     """
-    whole = key_of(key, "resubmit", body)
+    whole = key_of(key, "resubmit", body, gateway, caller.viewer)
     changes = _changes(body)
     return answer(
         {
@@ -64,7 +64,7 @@ def resubmit_job(
     job_id: IdInPath, body: ChangesBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None
 ) -> Response:
     """A new job with this one's inputs, version, cluster and resources, but for the changes; this one is its parent."""
-    named = key_of(key, f"resubmit {job_id}", body)
+    named = key_of(key, f"resubmit {job_id}", body, gateway, caller.viewer)
     return submitted(gateway.resubmit(caller.by, job_id, _changes(body), named))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
@@ -21,8 +21,8 @@ from isthmus.api.documents import (
 )
 from isthmus.api.openapi import PREFIX, errors
 from isthmus.api.requests import (
-    Body,
     BulkCancelBody,
+    ChangesBody,
     FileReference,
     Files,
     IdempotencyKey,
@@ -34,7 +34,7 @@ from isthmus.api.requests import (
 )
 from isthmus.api.responses import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Why
 from isthmus.api.services import TheGateway
-from isthmus.application.encoding import canonical
+from isthmus.application.encoding import Json, canonical
 from isthmus.gateway import Gateway, Key, Request, Submitted, submission
 from isthmus.job import JobState
 from isthmus.store import Viewer
@@ -62,15 +62,12 @@ def submit_job(body: SubmitBody, gateway: TheGateway, caller: Submitter, key: Id
         files=references(body.files),
         resources=body.resources,
     )
-    return submitted(gateway.submit(caller.by, request, key_of(key, "submit", body)))
+    return submitted(gateway.submit(caller.by, request, key_of(key, "submit", body, gateway, caller.viewer)))
 
 
 def references(files: Files) -> dict[str, Sequence[submission.FileReference]]:
     """What each file input refers to, always as a list."""
-    return {
-        name: [_reference(one) for one in (given if isinstance(given, list) else [given])]
-        for name, given in files.items()
-    }
+    return {name: [_reference(one) for one in _several(given)] for name, given in files.items()}
 
 
 def _reference(given: FileReference) -> submission.FileReference:
@@ -79,26 +76,47 @@ def _reference(given: FileReference) -> submission.FileReference:
     return submission.UploadReference(given)
 
 
-def key_of(key: str | None, operation: str, body: Body) -> Key | None:
-    """The request's name, and the digest of what it says: fields left out count as their defaults."""
+def key_of(
+    key: str | None, operation: str, body: SubmitBody | ChangesBody, gateway: Gateway, viewer: Viewer
+) -> Key | None:
+    """The request's name, and the digest of what it says: fields left out count as their defaults.
+
+    Of an upload the name and the content count, not the id: who sends a request again may send its files again.
+    """
     if key is None:
         return None
-    said = canonical([operation, body.model_dump(mode="json")])
-    return Key(key, hashlib.sha256(said.encode()).hexdigest())
+    said = body.model_dump(mode="json")
+    uploads = {one for given in body.files.values() for one in _several(given) if isinstance(one, str)}
+    if uploads:
+        known = gateway.store.upload_contents(viewer, uploads)
+        said["files"] = {name: [_said(one, known) for one in _several(given)] for name, given in body.files.items()}
+    return Key(key, hashlib.sha256(canonical([operation, said]).encode()).hexdigest())
+
+
+def _said(one: FileReference, known: Mapping[str, tuple[str, str]]) -> Json:
+    return one.model_dump(mode="json") if isinstance(one, OutputReference) else list(known.get(one, (one,)))
+
+
+def _several(given: FileReference | list[FileReference]) -> list[FileReference]:
+    return given if isinstance(given, list) else [given]
 
 
 def submitted(found: Submitted) -> Response:
     """201 with the new job, or 200 with the one an earlier request made."""
-    headers = {"Location": f"{PREFIX}/jobs/{found.job.id}", "ETag": _etag(found.job.seq)}
-    return answer(job_document(found.job), 201 if found.created else 200, headers)
+    response = _tagged(job_document(found.job), 201 if found.created else 200)
+    response.headers["Location"] = f"{PREFIX}/jobs/{found.job.id}"
+    return response
 
 
 def _document(gateway: Gateway, viewer: Viewer, job_id: str) -> Document:
     return job_document(gateway.store.job(viewer, job_id))
 
 
-def _etag(seq: object) -> str:
-    return f'"{seq}"'
+def _tagged(document: Document, status: int = 200) -> Response:
+    """The job with its ETag: its seq, for If-Match, and the digest of all of it, since some of it has no seq."""
+    response = answer(document, status)
+    response.headers["ETag"] = f'"{document["seq"]}-{hashlib.sha256(response.body).hexdigest()}"'
+    return response
 
 
 # --- listing ------------------------------------------------------------
@@ -145,11 +163,11 @@ def cancel_jobs(body: BulkCancelBody, gateway: TheGateway, caller: Submitter) ->
 @router.get("/{job_id}", response_model=JobOut, responses={304: {"description": "not changed since"}})
 def show_job(job_id: IdInPath, gateway: TheGateway, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
     """Everything about one job; its ETag changes with everything that happens to it."""
-    document = _document(gateway, caller.viewer, job_id)
-    etag = _etag(document["seq"])
+    response = _tagged(_document(gateway, caller.viewer, job_id))
+    etag = response.headers["ETag"]
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
-    return answer(document, headers={"ETag": etag})
+    return response
 
 
 @router.patch("/{job_id}", response_model=JobOut, responses=errors(_412="the job has changed since If-Match"))
@@ -160,15 +178,14 @@ def change_job(
     labels = None if body.labels is None else tuple(body.labels)
     changes = JobChanges(body.name, labels, body.archived)
     gateway.store.change(caller.viewer, job_id, changes, time.time(), expected_seq=_expected(if_match))
-    document = _document(gateway, caller.viewer, job_id)
-    return answer(document, headers={"ETag": _etag(document["seq"])})
+    return _tagged(_document(gateway, caller.viewer, job_id))
 
 
 def _expected(if_match: str | None) -> int | None:
-    """The seq that If-Match names; one that no job ever has where it names nothing of ours."""
+    """The seq that If-Match names, alone or in an ETag; one that no job ever has where it names nothing of ours."""
     if if_match is None or if_match.strip() == "*":
         return None
-    words = if_match.strip().removeprefix("W/").strip('"')
+    words = if_match.strip().removeprefix("W/").strip('"').partition("-")[0]
     return int(words) if words.isascii() and words.isdigit() and len(words) < 10 else -1
 
 

@@ -5,48 +5,60 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isthmus.api.problem import TooManyAttempts, problem
-from isthmus.errors import TooLarge
+from isthmus.errors import NotSignedIn, TooLarge
 
 MAX_BODY_BYTES = 1024 * 1024
 """The most a JSON body may have; uploads have their own limit."""
 
+MAX_SIGN_IN_BYTES = 4096
+"""The most that the body of a request may have which strangers can send."""
+
 
 class BodyLimit:
-    """Requests whose body has more than the limit are answered 413, whether they say so first or not."""
+    """Requests whose body has more than the limit are answered 413, whether they say so first or not.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, except_for: frozenset[tuple[str, str]]) -> None:
-        self._app, self._max_bytes, self._except_for = app, max_bytes, except_for
+    `others` has the limits of single operations; None: they see to it themselves.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, others: Mapping[tuple[str, str], int | None]) -> None:
+        self._app, self._max_bytes, self._others = app, max_bytes, others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["method"], scope["path"]) in self._except_for:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        limit = self._others.get((scope["method"], scope["path"]), self._max_bytes)
+        if limit is None:
             return await self._app(scope, receive, send)
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            return await problem(413, TooLarge.code, self._words())(scope, receive, send)
-        return await self._app(scope, self._counting(receive), send)
+        if declared.isdigit() and int(declared) > limit:
+            return await problem(413, TooLarge.code, _words(limit))(scope, receive, send)
+        return await self._app(scope, _counting(receive, limit), send)
 
-    def _counting(self, receive: Receive) -> Receive:
-        got = 0
 
-        async def counted() -> Message:
-            nonlocal got
-            message = await receive()
-            got += len(message.get("body", b""))
-            if got > self._max_bytes:
-                raise HTTPException(413, self._words())  # FastAPI hands on only this kind while it reads a body
-            return message
+def _counting(receive: Receive, limit: int) -> Receive:
+    got = 0
 
-        return counted
+    async def counted() -> Message:
+        nonlocal got
+        message = await receive()
+        got += len(message.get("body", b""))
+        if got > limit:
+            raise HTTPException(413, _words(limit))  # FastAPI hands on only this kind while it reads a body
+        return message
 
-    def _words(self) -> str:
-        return f"the request's body may have at most {self._max_bytes} bytes"
+    return counted
+
+
+def _words(limit: int) -> str:
+    return f"the request's body may have at most {limit} bytes"
 
 
 @dataclass(slots=True)
@@ -61,31 +73,48 @@ class PasswordGate:
     """Wrong passwords make the next attempt wait, counted apart for each name and for each address.
 
     A name or address may be wrong `burst` times at once, then once in `pause_s`. What is kept is bounded: the
-    least recently wrong are forgotten first.
+    least recently tried are forgotten first. No more than `AT_ONCE` passwords are tried at the same time.
     """
 
     MAX_KEPT = 10_000
+    AT_ONCE = 2
 
     def __init__(self, *, burst: int = 10, pause_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst, self._pause_s, self._clock = burst, pause_s, clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(self.AT_ONCE)
 
-    def check(self, name: str, address: str) -> None:
-        """A password may be tried now. TooManyAttempts: not yet."""
+    @contextmanager
+    def attempt(self, name: str, address: str) -> Iterator[None]:
+        """A password is tried inside; unless that says NotSignedIn, it does not count. TooManyAttempts: not yet."""
+        self._take(name, address)
+        wrong = False
+        try:
+            with self._turns:
+                yield
+        except NotSignedIn:
+            wrong = True
+            raise
+        finally:
+            if not wrong:
+                with self._lock:
+                    self._change(name, address, 1)
+
+    def _take(self, name: str, address: str) -> None:
+        """Counted before it is tried, so that attempts made at the same time all count."""
         with self._lock:
             left = min(self._left(key) for key in _keys(name, address))
-        if left < 1:
-            raise TooManyAttempts(int((1 - left) * self._pause_s) + 1)
+            if left < 1:
+                raise TooManyAttempts(int((1 - left) * self._pause_s) + 1)
+            self._change(name, address, -1)
 
-    def failed(self, name: str, address: str) -> None:
-        """One attempt fewer is left for this name and this address."""
-        with self._lock:
-            for key in _keys(name, address):
-                self._buckets[key] = _Bucket(self._left(key) - 1, self._clock())
-                self._buckets.move_to_end(key)
-            while len(self._buckets) > self.MAX_KEPT:
-                self._buckets.popitem(last=False)
+    def _change(self, name: str, address: str, by: int) -> None:
+        for key in _keys(name, address):
+            self._buckets[key] = _Bucket(min(self._burst, self._left(key) + by), self._clock())
+            self._buckets.move_to_end(key)
+        while len(self._buckets) > self.MAX_KEPT:
+            self._buckets.popitem(last=False)
 
     def _left(self, key: str) -> float:
         bucket = self._buckets.get(key)

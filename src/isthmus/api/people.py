@@ -57,30 +57,46 @@ def list_tokens(services: Shared, caller: Reader) -> Response:
 
 @tokens.post("", response_model=NewTokenOut, status_code=201, responses=errors(_429="too many wrong passwords"))
 def create_token(body: TokenBody, request: Request, services: Shared) -> Response:
-    """A new token of the caller's, who comes with name and password, or with a token that has all these scopes."""
+    """A new token of the caller's, who comes with name and password, or with a token that has all these scopes.
+
+    One made with a token ends when that one does, at the latest.
+    """
     asked = None if body.scopes is None else frozenset(Scope(scope) for scope in body.scopes)
-    credentials = basic_credentials(request.headers.raw)
+    credentials, expires_at = basic_credentials(request.headers.raw), body.expires_at
     if credentials is not None:
         user = _checked(services, request, *credentials)
         user_id, permitted, must_change = user.id, _SCOPES_OF[user.role], user.must_change_password
     else:
         caller: Caller = request.state.caller
         user_id, permitted, must_change = caller.identity.user_id, caller.identity.scopes, False
+        expires_at = min(
+            (at for at in (expires_at, services.tokens.expires_at(caller)) if at is not None), default=None
+        )
     scopes = permitted if asked is None else asked
     if scopes - permitted:
         raise NotAllowed("a token can't be made with more scopes than the one it is made with")
-    made = services.gateway.store.create_token(user_id, body.name, scopes, body.expires_at)
+    made = services.gateway.store.create_token(user_id, body.name, scopes, expires_at)
     return answer(new_token_document(made, must_change_password=must_change), 201)
 
 
-@tokens.delete("/{token_id}", status_code=204)
+@tokens.delete("/{token_id}", status_code=204, responses=errors(_403="the token has more scopes than the one used"))
 def revoke_token(token_id: IdInPath | Literal["current"], services: Shared, caller: Reader) -> Response:
     """The token is good for nothing any more, and streams opened with it end. `current` is the one used."""
     store = services.gateway.store
     meant = caller.identity.token_id if token_id == CURRENT else token_id
+    if meant != caller.identity.token_id:
+        _check_outranks(services, caller, meant)
     store.revoke_token(caller.viewer, meant)
     _access_changed(services)
     return Response(status_code=204)
+
+
+def _check_outranks(services: Services, caller: Caller, token_id: str) -> None:
+    """A token with few scopes, which may have been given away, can't take its owner's better ones from them."""
+    identity = caller.identity
+    theirs = next((one for one in services.gateway.store.tokens(identity.user_id) if one.id == token_id), None)
+    if theirs is not None and theirs.scopes & _SCOPES_OF[identity.role] - identity.scopes:
+        raise NotAllowed("a token can't revoke one that has more scopes")
 
 
 def _access_changed(services: Services) -> None:
@@ -92,11 +108,10 @@ def _access_changed(services: Services) -> None:
 def _checked(services: Services, request: Request, name: str, password: str, field: str | None = None) -> User:
     """The user of this name and password. NotSignedIn, or InvalidInput where `field` names a field; TooManyAttempts."""
     address = request.client.host if request.client else ""
-    services.passwords.check(name, address)
     try:
-        return services.gateway.store.verify_password(name, password)
+        with services.passwords.attempt(name, address):
+            return services.gateway.store.verify_password(name, password)
     except NotSignedIn:
-        services.passwords.failed(name, address)
         if field is None:
             raise
         message = "is not your password"

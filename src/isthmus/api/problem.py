@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from itertools import islice
 
 import structlog
 from fastapi import Request
@@ -34,6 +35,9 @@ from isthmus.store import IdempotencyMismatch
 from isthmus.store.wishes import ChangedMeanwhile
 
 _log = structlog.get_logger(__name__)
+
+MAX_ERRORS = 100
+"""How many faults an answer lists; a request may have many more."""
 
 
 class UnsupportedMediaType(IsthmusError):
@@ -114,7 +118,7 @@ def document(status: int, code: str, detail: str, faults: Iterable[InputFault] =
         "detail": detail,
         "code": code,
     }
-    errors: list[Json] = [{"field": f.field, "code": f.code, "message": f.message} for f in faults]
+    errors: list[Json] = [{"field": f.field, "code": f.code, "message": f.message} for f in islice(faults, MAX_ERRORS)]
     return {**body, "errors": errors} if errors else body
 
 
@@ -146,7 +150,8 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
         sent = request.headers.get("content-type", "")
         if sent.partition(";")[0].strip().lower() != "application/json":
             return respond_to(UnsupportedMediaType("the body must be JSON, sent as application/json"))
-    faults = tuple(InputFault(_field(fault["loc"]), fault["type"], _message(fault)) for fault in found)
+    told = found[:MAX_ERRORS]
+    faults = tuple(InputFault(_field(fault["loc"]), fault["type"], _message(fault)) for fault in told)
     said = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
     return problem(422, InvalidInput.code, said, faults)
 

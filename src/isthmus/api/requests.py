@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -25,6 +25,14 @@ MAX_BULK = 500
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 """No control characters and no line ends: the same words for Pydantic, for JSON Schema and for Python."""
 
+MAX_FIELDS = 32
+MAX_MEMBERS = 1000
+MAX_ITEMS = 10_000
+MAX_DEPTH = 100
+"""The most a body has: fields of its own, members and items of what stands in them, and levels. No request needs
+more, and without a bound a refusal can cost a thousand times what sending it did."""
+
+_END_OF_TIME = 253_402_300_799.0
 _TIME = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$"
 
 
@@ -33,9 +41,12 @@ def _epoch(text: object) -> float:
     if not isinstance(text, str) or not re.fullmatch(_TIME, text, re.ASCII):
         raise ValueError("must be a time like 2026-01-31T12:00:00Z")
     try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper())).astimezone(UTC).timestamp()
+        at = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper())).astimezone(UTC).timestamp()
     except OverflowError:
-        raise ValueError("must be in the years 1 to 9999 in UTC") from None
+        at = math.inf
+    if at >= _END_OF_TIME:  # the year's last second may round up to a time that can't be written any more
+        raise ValueError("must be in the years 1 to 9999 in UTC")
+    return at
 
 
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=_ONE_LINE)]
@@ -46,7 +57,7 @@ NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSW
 Time = Annotated[float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 """Epoch seconds, sent as RFC 3339."""
 Id = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{20}$")]
-Labels = Annotated[list[Word], Field(max_length=MAX_LABELS)]
+Labels = Annotated[list[Word], Field(max_length=MAX_LABELS, fail_fast=True)]
 Amount = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | Line
 Resources = Annotated[dict[Word, Amount | None], Field(max_length=20)]
 Inputs = dict[str, JsonValue]
@@ -71,21 +82,35 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _holds_only_text(cls, form: object) -> object:
-        if any("\0" in text or not _is_unicode(text) for text in _texts(form)):
-            raise ValueError("holds a NUL character, or half of a character (a lone surrogate)")
+        if isinstance(form, dict) and len(form) > MAX_FIELDS:
+            raise ValueError(f"has more than {MAX_FIELDS} fields")
+        _check(form)
         return form
 
 
-def _texts(form: object) -> Iterator[str]:
-    if isinstance(form, str):
-        yield form
-    elif isinstance(form, dict):
-        for key, value in form.items():
-            yield str(key)
-            yield from _texts(value)
-    elif isinstance(form, list):
-        for item in form:
-            yield from _texts(item)
+def _check(form: object) -> None:
+    """The form can be stored and sent back. ValueError: what it holds that can't. Walks without recursion."""
+    left = [(form, 0)]
+    while left:
+        value, depth = left.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("holds a number that is not finite")
+        elif isinstance(value, dict | list):
+            if depth >= MAX_DEPTH:
+                raise ValueError(f"has more than {MAX_DEPTH} levels")
+            if len(value) > (MAX_MEMBERS if isinstance(value, dict) else MAX_ITEMS):
+                raise ValueError(f"holds an object of more than {MAX_MEMBERS} or a list of more than {MAX_ITEMS}")
+            if isinstance(value, dict):
+                for key in value:
+                    _check_text(str(key))
+            left += [(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value)]
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text or not _is_unicode(text):
+        raise ValueError("holds a NUL character, or half of a character (a lone surrogate)")
 
 
 def _is_unicode(text: str) -> bool:
@@ -102,7 +127,8 @@ class OutputReference(Body):
 
 FileReference = Id | OutputReference
 Files = Annotated[
-    dict[Word, FileReference | Annotated[list[FileReference], Field(max_length=1000)]], Field(max_length=100)
+    dict[Word, FileReference | Annotated[list[FileReference], Field(max_length=1000, fail_fast=True)]],
+    Field(max_length=100),
 ]
 
 
@@ -123,7 +149,7 @@ class ChangesBody(Body):
     """What a resubmitted job has otherwise than its parent; `version` may be `latest`."""
 
     inputs: Inputs = {}
-    unset: Annotated[list[Word], Field(max_length=1000)] = []
+    unset: Annotated[list[Word], Field(max_length=1000, fail_fast=True)] = []
     files: Files = {}
     resources: Resources = {}
     cluster: Word | None = None
@@ -132,7 +158,7 @@ class ChangesBody(Body):
     labels: Labels | None = None
 
 
-JobIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BULK)]
+JobIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BULK, fail_fast=True)]
 
 
 class BulkCancelBody(Body):
@@ -165,7 +191,7 @@ State = Literal[
 
 
 class JobQuery(BaseModel):
-    """Which jobs, in which order. Several states, applications, clusters or labels: any of them."""
+    """Which jobs, in which order. Several states, applications or clusters: any of them; several labels: all."""
 
     model_config = ConfigDict(extra="forbid")
 

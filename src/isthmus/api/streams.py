@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -21,7 +22,9 @@ from isthmus.store.history import EventRow, Position
 router = APIRouter(tags=["events"])
 
 PULSE_S = 15.0
-"""How often a silent stream says that it lives, and whether its reader still may read is looked up."""
+"""How often a stream says that it lives, and whether its reader still may read is looked up."""
+_SLACK_S = 0.05
+"""A look this long after a token's end finds it ended, whatever the clocks' grain."""
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -67,7 +70,9 @@ def _position(last_event_id: str) -> Position:
 
 async def _lines(services: Services, caller: Caller, after: Position | None, job_id: str | None) -> AsyncIterator[str]:
     yield ": the stream is open\n\n"
-    async with services.tail.follow(caller.viewer, after, job_id=job_id, pulse_s=PULSE_S) as rows:
+    expires_at = await anyio.to_thread.run_sync(services.tokens.expires_at, caller)
+    left_s = None if expires_at is None else max(expires_at - time.time(), 0) + _SLACK_S
+    async with services.tail.follow(caller.viewer, after, job_id=job_id, pulse_s=PULSE_S, nudge_in_s=left_s) as rows:
         async for row in rows:
             if row is not None:
                 yield _line(row)

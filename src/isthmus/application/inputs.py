@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -20,6 +21,9 @@ from isthmus.errors import InputFault, InvalidInput
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FILE_FORMAT = "isthmus-file"
 """The JSON Schema format of an input file: the id of an uploaded file or of an earlier job's output."""
+
+MAX_FAULTS = 100
+"""How many faults of a submission are told; finding near names for a hundred thousand wrong ones takes long."""
 
 MAX_INTEGER = 2**63 - 1
 KIND_NAMES = {
@@ -94,24 +98,28 @@ def check_inputs(
     values: Mapping[str, Json],
     files: Mapping[str, FileFacts | Sequence[FileFacts]],
 ) -> CheckedInputs:
-    """The inputs, defaults filled in; null is the same as not given. InvalidInput: with every fault there is."""
-    faults = list(_unknown(application, {**values, **files}))
+    """The inputs, defaults filled in; null is the same as not given. InvalidInput: with the first `MAX_FAULTS`."""
+    faults = list(islice(_unknown(application, {**values, **files}), MAX_FAULTS))
     checked_values: dict[str, Json] = {}
     checked_files: dict[str, tuple[InputFile, ...]] = {}
     for found in application.inputs:
         if found.file:
             given = files.get(found.name, ())
             facts = (given,) if isinstance(given, FileFacts) else tuple(given)
-            faults += [InputFault(found.name, *fault) for fault in _files_faults(found, facts, values)]
+            faults += [
+                InputFault(found.name, *fault) for fault in islice(_files_faults(found, facts, values), MAX_FAULTS)
+            ]
             checked_files |= {found.name: stage_names(found, facts)} if facts else {}
         else:
             value = normalised(found, values.get(found.name))
             value = found.default if value is None else value
-            faults += [InputFault(found.name, *fault) for fault in _given_faults(found, value, files)]
+            faults += [
+                InputFault(found.name, *fault) for fault in islice(_given_faults(found, value, files), MAX_FAULTS)
+            ]
             checked_values |= {found.name: value} if value is not None else {}
     if faults:
         said = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
-        raise InvalidInput(f"{application.title}: {said}", tuple(faults))
+        raise InvalidInput(f"{application.title}: {said}", tuple(faults[:MAX_FAULTS]))
     return CheckedInputs(checked_values, checked_files)
 
 
@@ -181,7 +189,7 @@ def value_faults(found: Input, value: Json) -> Iterator[tuple[str, str]]:
         yield from unsafe
         return
     validator = Draft202012Validator(found.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    errors = list(validator.iter_errors(value))
+    errors = list(islice(validator.iter_errors(value), MAX_FAULTS))
     for error in [error for error in errors if error.validator == "type"] or errors:
         place = "".join(f"item {int(at) + 1} " for at in error.absolute_path)
         code, message = _said(error, found)

@@ -253,6 +253,8 @@ def _check_choices(section: Section, schema: dict[str, Json]) -> None:
 def _output(name: str, section: Section) -> Output:
     if not FIELD.fullmatch(name):
         section.fault("", f"'{name}' must be lower-case letters, digits and underscores, a letter first")
+    if name in ("stdout", "stderr"):
+        section.fault("", f"'{name}' is the name of what every program prints; give the output another")
     output = Output(
         name=name,
         glob=section.text("glob", required=True),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isthmus.cli import options
-from isthmus.cli.exits import ExitCode, say
+from isthmus.cli.exits import ExitCode, code_of_error, say, say_error
 from isthmus.cli.printing import emit
 from isthmus.cli.session import connect, find_job, pair
 from isthmus.cli.units import memory_mib, walltime_s
-from isthmus.errors import InvalidInput
+from isthmus.errors import InvalidInput, IsthmusError
 
 if TYPE_CHECKING:
     from isthmus.client import ApplicationRecord, Client, Job
@@ -51,6 +51,7 @@ def submit(
     Prints the job's id. An input whose flag is taken by an option below is given by --set or --file.
     """
     from isthmus.cli.flags import from_settings, read_flags
+    from isthmus.cli.following import follow
 
     if application is None:
         typer.echo(context.get_help(), err=not show_help)
@@ -74,7 +75,9 @@ def submit(
             key=key,
             inputs=values,
         )
-        _report(gateway, [job], wait=wait, as_json=as_json)
+        if wait:
+            raise typer.Exit(follow(gateway, job, as_json=as_json))
+        _tell(job, as_json=as_json, advise=True)
 
 
 def resubmit(
@@ -103,28 +106,43 @@ def resubmit(
     wait: options.WaitOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Submit earlier jobs again, with what you change: inputs, files, cluster, resources."""
+    """Submit earlier jobs again, with what you change: inputs, files, cluster, resources.
+
+    One that is refused does not keep the others back; the command ends with the highest code.
+    """
     from isthmus.cli.flags import from_settings
+    from isthmus.cli.following import follow
 
     resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
     changes = [pair(word, "--set") for word in settings or ()]
     with connect() as gateway:
-        parents = [find_job(gateway, word) for word in words]
-        made = []
-        for parent in parents:
+
+        def again(word: str) -> Job:
+            parent = find_job(gateway, word)
             values = from_settings(_definition(gateway, parent, version), changes) if changes else {}
-            job = parent.resubmit(
+            return parent.resubmit(
                 unset=unset or (),
                 cluster=cluster,
                 version=version,
                 job_name=name,
                 labels=labels,
                 resources=resources,
-                key=key and (key if len(parents) == 1 else f"{key}.{parent.id}"),
+                key=key and (key if len(words) == 1 else f"{key}.{parent.id}"),
                 inputs=values | _files(gateway, files, origins),
             )
-            made.append(job)
-        _report(gateway, made, wait=wait, as_json=as_json)
+
+        worst, made = ExitCode.OK, []
+        for word in words:
+            try:
+                made.append(again(word))
+            except IsthmusError as fault:
+                say_error(fault)
+                worst = max(worst, code_of_error(fault))
+                continue
+            if not wait:
+                _tell(made[-1], as_json=as_json, advise=len(words) == 1)
+        codes = [follow(gateway, job, as_json=as_json) for job in made] if wait else []
+    raise typer.Exit(max([worst, *codes]))
 
 
 def _definition(gateway: Client, parent: Job, version: str | None) -> ApplicationRecord:
@@ -177,15 +195,11 @@ def _resources(
     return {name: amount for name, amount in asked.items() if amount is not None}
 
 
-def _report(gateway: Client, jobs: list[Job], *, wait: bool, as_json: bool) -> None:
-    """The ids are on stdout; with `wait`, the jobs are followed one after the other and the worst code is the last."""
-    from isthmus.cli.following import follow
-
-    if not wait:
-        for job in jobs:
-            emit(job.record.document) if as_json else print(job.id)
-        if not as_json and len(jobs) == 1:
-            say(f"Accepted for {jobs[0].record.cluster}. Follow it with: isthmus watch {jobs[0].id}")
-        return
-    codes = [follow(gateway, job, as_json=as_json) for job in jobs]
-    raise typer.Exit(max(codes))
+def _tell(job: Job, *, as_json: bool, advise: bool) -> None:
+    """The job's id is on stdout, and on stderr how to go on."""
+    if as_json:
+        return emit(job.record.document)
+    print(job.id, flush=True)
+    if advise:
+        say(f"Accepted for {job.record.cluster}. Follow it with: isthmus watch {job.id}")
+    return None

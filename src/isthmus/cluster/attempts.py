@@ -91,6 +91,15 @@ def hold(link: Path, words: str) -> str:
     return words
 
 
+def sync(directory: Path) -> None:
+    """The directory's entries are durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def native_id_of(directory: Path) -> str | None:
     """The native id that some submit marker of the attempt holds. FileNotFoundError: no such attempt."""
     with suppress(FileNotFoundError):  # nearly always the first try

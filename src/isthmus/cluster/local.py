@@ -31,8 +31,10 @@ from isthmus.cluster.attempts import (
     directory_of,
     end_of,
     hold,
+    is_over,
     native_id_of,
     read_claim,
+    sync,
 )
 from isthmus.cluster.stage_in import StoredFiles, stage_in
 from isthmus.cluster.stage_out import STREAMS, FileKeeper, Limits, stage_out
@@ -62,7 +64,10 @@ from isthmus.facts import (
 
 _log = structlog.get_logger(__name__)
 
+_Asked = TypeVar("_Asked", Order, Handle)
 _Answer = TypeVar("_Answer")
+
+_STAGING_LIFE_S = 3600.0  # a staging that takes longer is thought dead
 
 
 class Files(StoredFiles, FileKeeper, Protocol):
@@ -124,7 +129,13 @@ class LocalCluster:
         self._isolation = isolation
 
         def stage() -> dict[str, StagedIn | StagingFailed]:
-            return {order.tag: stage_in(self.root, order, self.files, isolation) for order in orders}
+            answers = _answers(orders, lambda order: stage_in(self.root, order, self.files, isolation))
+            try:
+                sync(self.root / "attempts")
+            except OSError as fault:  # nothing is answered, so all are staged again
+                _log.warning("what was staged may not be durable", cluster=self.name, fault=str(fault))
+                return {}
+            return answers
 
         return await asyncio.to_thread(stage)
 
@@ -133,7 +144,7 @@ class LocalCluster:
         limits = Limits(self.settings.max_output_mib, self.settings.max_log_mib)
 
         def collect() -> dict[str, StagedOut | StagingFailed]:
-            return {order.tag: stage_out(self.root, order, self.files, limits) for order in orders}
+            return _answers(orders, lambda order: stage_out(self.root, order, self.files, limits))
 
         return await asyncio.to_thread(collect)
 
@@ -164,18 +175,27 @@ class LocalCluster:
         return NeverSubmitted() if held.startswith(CLOSED) else Accepted(held)
 
     async def void(self, handles: Sequence[Handle], epoch: int) -> Mapping[str, Claim]:
-        """The claim is one atomic link, so voiding again finds it held. Attempts without a directory are left out."""
+        """The claim is one atomic link, so voiding again finds it held. Without a directory a tombstone is as good."""
 
         def void(handle: Handle) -> Claim | None:
             link = directory_of(self.root, handle.tag) / "claim"
             try:
                 held = read_claim(hold(link, f"{VOID}{epoch}"), link.lstat().st_mtime)
             except FileNotFoundError:
-                return None
+                return self._bar(handle.tag, epoch)
             return _claim(held)
 
         answers = await self._for_each(handles, void)
         return {tag: claim for tag, claim in answers.items() if claim}
+
+    def _bar(self, tag: str, epoch: int) -> Voided | None:
+        """The attempt, which has no directory, can never be staged or submitted; None where that can't be made sure."""
+        if not (self.root / "attempts").is_dir():
+            return None  # the disk with all of them may be away
+        with suppress(FileNotFoundError):
+            hold(self.root / "done" / tag, str(int(time.time())))
+            return None if directory_of(self.root, tag).exists() else Voided(epoch)  # else staged in this moment
+        return None
 
     async def cancel(self, handles: Sequence[Handle]) -> frozenset[str]:
         """An attempt that waits leaves the queue, one that runs gets TERM and later KILL; once, however often asked."""
@@ -204,12 +224,21 @@ class LocalCluster:
         try:
             held = claim_of(directory)
             if held is None and not directory.is_dir():
-                return Facts(listing=listed)
+                return Facts(claim=None if listed is None else self._missing(handle.tag), listing=listed)
         except OSError as fault:
             _log.warning("an attempt can't be read", tag=handle.tag, fault=str(fault))
             return Facts(listing=listed)
         end = self._end(directory, held) if isinstance(held, Holder) else None
         return Facts(claim=Unclaimed() if held is None else _claim(held), end=end, listing=listed)
+
+    def _missing(self, tag: str) -> Claim | None:
+        """What the attempt's missing directory says of its claim: nobody holds one, and if it is over nobody ever will.
+
+        None: all directories are missing, so nothing is known of any.
+        """
+        if not (self.root / "attempts").is_dir():
+            return None
+        return Voided(0) if is_over(self.root, tag) else Unclaimed()
 
     def _end(self, directory: Path, holder: Holder) -> EndRecord | None:
         try:
@@ -260,10 +289,13 @@ class LocalCluster:
             _remove(gone)
 
     def _sweep(self) -> None:
-        """What a killed `discard` left is gone."""
+        """What a killed `discard` left is gone, and what a killed `stage_in` left, if it is old."""
+        before = time.time() - _STAGING_LIFE_S
         for name in self._names():
-            if name.startswith(".gone."):
-                _remove(self.root / "attempts" / name)
+            left = self.root / "attempts" / name
+            with suppress(FileNotFoundError):
+                if name.startswith(".gone.") or (name.startswith(".") and left.lstat().st_mtime < before):
+                    _remove(left)
 
     def _names(self) -> list[str]:
         with suppress(FileNotFoundError):
@@ -275,7 +307,18 @@ class LocalCluster:
 
     async def _for_each(self, handles: Iterable[Handle], answer: Callable[[Handle], _Answer]) -> dict[str, _Answer]:
         """The answers by tag, all worked out in one other thread."""
-        return await asyncio.to_thread(lambda: {handle.tag: answer(handle) for handle in handles})
+        return await asyncio.to_thread(_answers, handles, answer)
+
+
+def _answers(asked: Iterable[_Asked], answer: Callable[[_Asked], _Answer]) -> dict[str, _Answer]:
+    """The answers by tag; one that can't be worked out is left out, and spoils no other."""
+    answers = {}
+    for one in asked:
+        try:
+            answers[one.tag] = answer(one)
+        except Exception:
+            _log.exception("no answer for an attempt", tag=one.tag)
+    return answers
 
 
 def _claim(held: Holder | Voided) -> Claim:

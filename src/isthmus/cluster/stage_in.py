@@ -22,6 +22,7 @@ from isthmus.cluster.attempts import (
     directory_of,
     is_over,
     order_text,
+    sync,
 )
 from isthmus.cluster.supervisor.sandbox import BUBBLEWRAP
 from isthmus.errors import NotFound
@@ -41,6 +42,8 @@ class StoredFiles(Protocol):
 
 def stage_in(root: Path, order: Order, files: StoredFiles, isolation: str) -> StagedIn | StagingFailed:
     """The attempt's directory is there, whole; one that was there already is left as it is.
+
+    It is durable when the caller has synced `attempts/`, once for however many.
 
     Isolated programs get their inputs bound into the sandbox straight from the file store, others get copies.
     """
@@ -93,6 +96,9 @@ def _build(new: Path, order: Order, files: StoredFiles, isolation: str) -> None:
     )
     _write(new / SCRIPT_FILE, script_text(order))
     _write(new / ORDER_FILE, order_text(staged))
+    for folder, _, _ in os.walk(new / "inputs"):
+        sync(Path(folder))
+    sync(new)
 
 
 def script_text(order: Order) -> str:

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -64,7 +65,10 @@ def stage_out(root: Path, order: Order, files: FileKeeper, limits: Limits) -> St
             for rule, paths in found.items()
             for path in paths
         ]
-        logs = [_log(directory, name, files, limits.max_log_mib) for name in STREAMS if (directory / name).is_file()]
+        for name in STREAMS:
+            if (directory / name).is_file():
+                with _refused_if_unreadable(name):
+                    outputs.append(_log(directory, name, files, limits.max_log_mib))
     except _Refused as refusal:
         return StagingFailed(str(refusal), permanent=True)
     except StorageFault as fault:
@@ -74,7 +78,7 @@ def stage_out(root: Path, order: Order, files: FileKeeper, limits: Limits) -> St
             return StagingFailed("the gateway's disk is full; outputs are collected as soon as there is room", False)
         return StagingFailed(f"an output could not be read: {fault.strerror}", permanent=False)
     missing = tuple(rule.name for rule, paths in found.items() if rule.required and not paths)
-    return StagedOut((*outputs, *logs), missing)
+    return StagedOut(tuple(outputs), missing)
 
 
 def _matches(work: Path, rule: OutputRule) -> Iterator[Path]:
@@ -82,14 +86,15 @@ def _matches(work: Path, rule: OutputRule) -> Iterator[Path]:
     parts = PurePosixPath(rule.glob).parts
     if not parts or parts[0] == "/" or ".." in parts:
         raise _Refused(f"output {rule.name}: {rule.glob!r} leads out of the work directory")
-    inside = work.resolve()
-    for path in sorted(work.glob(rule.glob)):
+    inside = work.parent.resolve() / work.name  # not what the program may have put in its place
+    for path in sorted(set(work.glob(rule.glob))):
         name = os.fsencode(path.relative_to(work)).decode("utf-8", errors="replace")
-        target = path.resolve()
+        target = _target(path, f"output {rule.name}: {name!r}")
         if not target.is_relative_to(inside):
             raise _Refused(f"output {rule.name}: {name!r} is a link that leaves the work directory")
         try:
-            kind = target.lstat().st_mode
+            with _refused_if_unreadable(f"output {rule.name}: {name!r}"):
+                kind = target.lstat().st_mode
         except FileNotFoundError:
             continue  # a link to nothing
         if stat.S_ISDIR(kind):
@@ -99,6 +104,22 @@ def _matches(work: Path, rule: OutputRule) -> Iterator[Path]:
         if not _is_utf8(path):
             raise _Refused(f"output {rule.name}: the file name {name!r} is not UTF-8")
         yield path
+
+
+def _target(path: Path, words: str) -> Path:
+    """What the path leads to, through any links."""
+    try:
+        return path.resolve()
+    except RuntimeError as fault:  # Python before 3.13: not an OSError
+        raise _Refused(f"{words} is a link that leads back to itself") from fault
+
+
+@contextmanager
+def _refused_if_unreadable(words: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as fault:
+        raise _Refused(f"{words} can't be read, as the program left it") from fault
 
 
 def _is_utf8(path: Path) -> bool:
@@ -116,10 +137,9 @@ def _check_size(paths: Iterator[Path], max_output_mib: int) -> None:
 
 
 def _collected(name: str, media_type: str, path: Path, work: Path, files: FileKeeper) -> OutputFile:
-    try:
-        stored = files.put_path(path.resolve())
-    except PermissionError as fault:
-        raise _Refused(f"output {name}: the program left {path.name!r} unreadable") from fault
+    words = f"output {name}: {path.name!r}"
+    with _refused_if_unreadable(words):
+        stored = files.put_path(_target(path, words))
     return OutputFile(name, str(path.relative_to(work)), stored.sha256, stored.size, media_type)
 
 

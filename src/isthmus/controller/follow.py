@@ -1,7 +1,7 @@
 """Live logs: what somebody follows is copied from the cluster into a file that the web process can read.
 
-The web process holds no access to any cluster; it writes the wish and reads `<home>/logs/JOB/STREAM`. A follow costs
-one read of new bytes a look, however many people look.
+The web process holds no access to any cluster; it writes the wish and reads `<home>/logs/JOB/ATTEMPT/STREAM`. A follow
+costs one read of new bytes a look, however many people look.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LogFollower:
             for wish in await asyncio.to_thread(self.store.wishes, self.cluster.name, time.time()):
                 try:
                     for stream in STREAMS:
-                        await self._copy(wish.tag, self.folder / wish.job_id / stream)
+                        await self._copy(wish.tag, self.folder / wish.job_id / str(wish.attempt) / stream)
                 except (NoAnswer, OSError) as fault:
                     _log.warning("a log could not be followed", job=wish.job_id, fault=str(fault))
 

@@ -88,6 +88,6 @@ class HouseKeeping:
 
     def _drop_logs(self) -> None:
         for folder in self.logs.iterdir() if self.logs.is_dir() else ():
-            newest = max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
+            newest = max((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=0.0)
             if time.time() - newest > LOG_KEPT_S:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.errors import LeaseLost
+from isthmus.errors import LeaseLost, StorageFault
 from isthmus.store import Store
 from isthmus.store.leases import Lease, LeaseRow
 
@@ -34,6 +34,14 @@ def this_machine() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A lease in our hands, and the descriptor of its lock file."""
+
+    lease: Lease
+    lock: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseKeeper:
     """Takes and keeps leases for this process. `locks` is a folder on a local disk."""
 
@@ -42,25 +50,29 @@ class LeaseKeeper:
     timeout_s: float = 15.0
 
     @contextlib.asynccontextmanager
-    async def held(self, name: str) -> AsyncIterator[Lease]:
-        """The lease is held and beaten while the block runs; waits as long as it takes to get it.
+    async def held(self, name: str) -> AsyncIterator[Held]:
+        """The lease is ours when the block begins, and given up when it ends; waits as long as it takes to get it.
 
-        Beating stops, and the block is told by LeaseLost at its next write, when another has taken over.
+        It stays ours only while `keep` runs beside the block's work.
         """
         lock = self._open_lock(name)
         try:
             lease = await self._take(name, lock)
-            beating = asyncio.create_task(self._beat(lease))
             try:
-                yield lease
+                yield Held(lease, lock)
             finally:
-                beating.cancel()
-                with contextlib.suppress(asyncio.CancelledError, LeaseLost):
-                    await beating
-                with contextlib.suppress(LeaseLost):
+                with contextlib.suppress(LeaseLost, StorageFault):
                     await asyncio.to_thread(self.store.give_up, lease)
         finally:
             os.close(lock)
+
+    async def keep(self, held: Held) -> None:
+        """The lease is beaten until the task is cancelled. LeaseLost: another has taken over."""
+        while True:
+            await asyncio.sleep(self.timeout_s / 5)
+            _lock_now(held.lock)  # a frozen holder before us may have kept it until now
+            with contextlib.suppress(StorageFault):
+                await asyncio.to_thread(self.store.beat, held.lease)
 
     def _open_lock(self, name: str) -> int:
         self.locks.mkdir(parents=True, exist_ok=True)
@@ -80,11 +92,6 @@ class LeaseKeeper:
                 _lock_now(lock)
                 return lease
             await asyncio.sleep(_LOOK_S)
-
-    async def _beat(self, lease: Lease) -> None:
-        while True:
-            await asyncio.sleep(self.timeout_s / 5)
-            await asyncio.to_thread(self.store.beat, lease)
 
 
 def _is_free(row: LeaseRow | None) -> bool:

@@ -1,10 +1,10 @@
 """What the controller does for one cluster, for as long as it holds the cluster's lease.
 
-    due jobs ──► action_of ──► cluster (a task a batch) ──► facts ──► decide ──► store.apply ──► due at once? again
+    due jobs ──► action_of ──► deeds (a task a batch) ──► facts ──► decide ──► store.apply ──► due at once? again
 
 A job is in at most one batch at a time. A decision that the store refuses, since the job has changed meanwhile
 (somebody asked to cancel it), is dropped: the job is read again and decided anew. Nothing is kept here that a restart
-would miss.
+would miss. A fault of our own costs the job that meets it a minute, and no other job anything.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from isthmus.cluster import Cluster, Handle, Order
-from isthmus.controller.orders import Orders
-from isthmus.errors import IsthmusError, LeaseLost, NoAnswer
-from isthmus.facts import NOTHING, Facts, StagingFailed, Unlisted
+from isthmus.cluster import Cluster
+from isthmus.controller.deeds import Deeds, Learnt
+from isthmus.errors import IsthmusError, LeaseLost, NoAnswer, StorageFault
+from isthmus.facts import NOTHING, Facts
 from isthmus.failpoint import reach
-from isthmus.job import Cause, Job
-from isthmus.lifecycle import Action, Policy, action_of, decide, is_suspect
-from isthmus.store import Store
+from isthmus.job import Cause, Job, JobState
+from isthmus.lifecycle import Action, Decision, Policy, action_of, decide
+from isthmus.store import ImpossibleChange, Store
 from isthmus.store.leases import Lease
 
 _log = structlog.get_logger(__name__)
@@ -34,22 +34,20 @@ PAUSE_S = 0.05  # how often the loop looks for change
 BATCH = 500  # jobs in one batch; bounds the size of one transaction and of one answer of the cluster
 STAGING_BATCH = 20  # staging copies files, so that smaller batches keep a large one from delaying many
 RELOOK_S = 0.5  # due jobs are asked for this often even if nothing seems to have changed
-
-_Batch = Sequence[Job]
-_Learnt = list[tuple[Job, Facts]]
+SET_ASIDE_S = 60.0  # how long a job that meets a fault of our own is left alone
 
 
 @dataclass(slots=True)
 class ClusterLoop:
-    """One cluster's jobs, moved on. `orders` reads what staging needs; `policy` holds the cluster's times."""
+    """One cluster's jobs, moved on. `policy` holds the cluster's times; `max_waiting` is per owner."""
 
     store: Store
     cluster: Cluster
     lease: Lease
     policy: Policy
-    orders: Orders
+    deeds: Deeds
     max_waiting: int
-    _inbox: _Learnt = field(default_factory=list)
+    _inbox: list[tuple[Job, Facts]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: set[str] = field(default_factory=set)
     _kept_news: set[str] = field(default_factory=set)
@@ -64,13 +62,14 @@ class ClusterLoop:
             try:
                 return await self.cluster.open()
             except NoAnswer as fault:
-                await self._mark_contact(fault)
+                await self._mark_contact(fault.message)
                 await asyncio.sleep(1)
 
     async def run(self) -> None:
         """Jobs of the opened cluster move on until the lease is lost (LeaseLost) or the task is cancelled."""
         try:
-            await self._dispatch(await asyncio.to_thread(self.store.live, self.cluster.name))
+            live = await asyncio.to_thread(self.store.live, self.cluster.name)
+            await self._dispatch(job for job in live if job.state is not JobState.ACCEPTED)
             while True:
                 began = time.monotonic()
                 await self._round()
@@ -91,10 +90,10 @@ class ClusterLoop:
     async def _round(self) -> None:
         learnt, self._inbox = self._inbox, []
         self._busy.difference_update(job.id for job, _ in learnt)
-        stored = await self._decide(learnt)
+        urgent = await self._decide(learnt)
         news, self._kept_news = await self.cluster.changed() | self._kept_news, set()
         due = await self._due(news) if news or self._has_changed() else []
-        await self._dispatch({job.id: job for job in [*due, *stored]}.values(), news)
+        await self._dispatch({job.id: job for job in [*due, *urgent]}.values(), news)
 
     def _has_changed(self) -> bool:
         marker = self.store.changed_marker()
@@ -103,29 +102,51 @@ class ClusterLoop:
         self._marker, self._looked_at = marker, time.monotonic()
         return True
 
-    async def _due(self, tags: Iterable[str]) -> list[Job]:
-        now = time.time()
+    async def _due(self, tags: Collection[str]) -> list[Job]:
         name = self.cluster.name
-        due = await asyncio.to_thread(self.store.due, name, now, BATCH, tuple(tags))
+        due = await asyncio.to_thread(self.store.due, name, time.time(), BATCH, tuple(tags))
         released = await asyncio.to_thread(self.store.release, name, self.max_waiting, BATCH)
-        await self._decide([(job, Facts(released=True)) for job in released if job.id not in self._busy], due)
-        return due
+        return [*due, *await self._decide([(job, Facts(released=True)) for job in released])]
 
-    async def _decide(self, learnt: _Learnt, more: list[Job] | None = None) -> list[Job]:
-        """Stores what follows from what was learnt; the jobs that ask for something at once (also added to `more`)."""
+    # --- deciding -------------------------------------------------------------------------------------------
+    async def _decide(self, learnt: Sequence[tuple[Job, Facts]]) -> list[Job]:
+        """Stores what follows from what was learnt; returns the jobs that ask for something at once."""
         now = time.time()
-        decisions = [found for job, facts in learnt if (found := decide(job, facts, now, self.policy))]
-        if not decisions:
-            return []
-        reach("controller.before_apply")
-        applied = await asyncio.to_thread(self.store.apply, self.lease, decisions, now)
-        reach("controller.after_apply")
-        stored = [replace(d.job, seq=d.job.seq + 1) for d, done in zip(decisions, applied, strict=True) if done]
+        decisions = [
+            found for job, facts in learnt if job.id not in self._busy and (found := self._of(job, facts, now))
+        ]
+        stored: list[Job] = []
+        for start in range(0, len(decisions), BATCH):
+            stored += await self._apply(decisions[start : start + BATCH], now)
         self._discard(stored)
-        urgent = [job for job in stored if job.next_check_at <= now]
-        if more is not None:
-            more.extend(urgent)
-        return urgent
+        return [job for job in stored if job.next_check_at <= now]
+
+    def _of(self, job: Job, facts: Facts, now: float) -> Decision | None:
+        try:
+            return decide(job, facts, now, self.policy)
+        except Exception:
+            self._set_aside(job)
+            return None
+
+    async def _apply(self, decisions: Sequence[Decision], now: float) -> list[Job]:
+        """The jobs whose decision is stored; one that can't be stored is set aside alone."""
+        reach("controller.before_apply")
+        try:
+            applied = await asyncio.to_thread(self.store.apply, self.lease, decisions, now)
+        except ImpossibleChange:
+            if len(decisions) > 1:
+                return [job for decision in decisions for job in await self._apply([decision], now)]
+            self._set_aside(decisions[0].job)
+            return []
+        reach("controller.after_apply")
+        refused = [d.job.attempt.tag for d, done in zip(decisions, applied, strict=True) if not done and d.job.attempt]
+        self._kept_news.update(refused)  # what was learnt of them is not stored, so they are looked at again
+        return [replace(d.job, seq=d.job.seq + 1) for d, done in zip(decisions, applied, strict=True) if done]
+
+    def _set_aside(self, job: Job) -> None:
+        _log.exception("a job met a fault of ours and is left alone for a while", job=job.id)
+        self._busy.add(job.id)
+        asyncio.get_running_loop().call_later(SET_ASIDE_S, self._busy.discard, job.id)
 
     def _discard(self, jobs: Iterable[Job]) -> None:
         """The directories of ended attempts go; what was worth keeping is in the file store."""
@@ -139,10 +160,10 @@ class ClusterLoop:
         batches: dict[Action | None, list[Job]] = defaultdict(list)
         for job in jobs:
             action = action_of(job, now, self.policy)
-            if job.id not in self._busy:
-                batches[action].append(job)
             if job.attempt and job.attempt.tag in news and (job.id in self._busy or action is Action.SUBMIT):
                 self._kept_news.add(job.attempt.tag)  # it is not looked at now, and the cluster tells it only once
+            if job.id not in self._busy:
+                batches[action].append(job)
         for action, members in batches.items():
             size = STAGING_BATCH if action in _STAGING else BATCH
             for start in range(0, len(members), size):
@@ -155,38 +176,41 @@ class ClusterLoop:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _act(self, action: Action | None, batch: _Batch) -> None:
-        learnt: Mapping[str, Facts] = {}
+    async def _act(self, action: Action | None, batch: Sequence[Job]) -> None:
+        learnt: Learnt = {}
         if action is not None:
             reach(f"controller.before_{action.name.lower()}")
-            learnt = await self._answered(_DEEDS[action](self, batch))
+            learnt = await self._answered(action, batch)
             reach(f"controller.after_{action.name.lower()}")
         self._inbox.extend((job, learnt.get(job.id, NOTHING)) for job in batch)
         self._news.set()
 
-    async def _answered(self, asking: Awaitable[Mapping[str, Facts]]) -> Mapping[str, Facts]:
-        """The answer, or an empty one: a cluster that gave none is marked, and nothing else is changed by it.
+    async def _answered(self, action: Action, batch: Sequence[Job]) -> Learnt:
+        """What the cluster answered; nothing if it did not, which is marked and changes nothing else.
 
-        A fault of our own is logged and its jobs are looked at again, so that none of them is left behind. A lost
-        lease is told by the next write.
+        A fault of our own costs only the job that meets it: the others of its batch are asked for one by one.
         """
         try:
-            answer = await asking
+            answer = await self.deeds.do(action, batch)
         except NoAnswer as fault:
-            await self._mark_contact(fault)
+            await self._mark_contact(fault.message)
         except Exception:
-            _log.exception("an action failed", cluster=self.cluster.name)
+            if len(batch) > 1:
+                alone = [await self._answered(action, [job]) for job in batch]
+                return {job_id: facts for answer in alone for job_id, facts in answer.items()}
+            _log.exception("an action failed", cluster=self.cluster.name, action=action.name, job=batch[0].id)
         else:
-            await self._mark_contact(None)
+            await self._mark_contact(self.deeds.suspicion)
             return answer
         return {}
 
-    async def _mark_contact(self, fault: NoAnswer | None) -> None:
-        if (fault is None) == (self._contact_lost_since is None):
+    async def _mark_contact(self, trouble: str) -> None:
+        """Contact is lost, for this reason, or it is there (no reason)."""
+        if bool(trouble) == (self._contact_lost_since is not None):
             return
-        self._contact_lost_since = None if fault is None else time.time()
-        _log.warning("contact", cluster=self.cluster.name, lost=fault is not None, words=str(fault or ""))
-        with contextlib.suppress(LeaseLost):
+        self._contact_lost_since = time.time() if trouble else None
+        _log.warning("contact", cluster=self.cluster.name, lost=bool(trouble), words=trouble)
+        with contextlib.suppress(LeaseLost, StorageFault):
             await asyncio.to_thread(self.store.mark_contact, self.lease, self.cluster.name, self._contact_lost_since)
 
     async def _try(self, work: Awaitable[None]) -> None:
@@ -195,77 +219,5 @@ class ClusterLoop:
         except (IsthmusError, OSError) as fault:
             _log.warning("left for later", cluster=self.cluster.name, fault=str(fault))
 
-    async def _stage_in(self, batch: _Batch) -> Mapping[str, Facts]:
-        orders = await self.orders.to_stage_in(batch)
-        answers = await self.cluster.stage_in([order for order in orders.values() if isinstance(order, Order)])
-        by_tag = _job_ids(batch)
-        refused = {job_id: Facts(staged_in=no) for job_id, no in orders.items() if isinstance(no, StagingFailed)}
-        return refused | {by_tag[tag]: Facts(staged_in=answer) for tag, answer in answers.items()}
 
-    async def _stage_out(self, batch: _Batch) -> Mapping[str, Facts]:
-        orders = await self.orders.to_stage_out(batch)
-        answers = await self.cluster.stage_out(list(orders.values()))
-        by_tag = _job_ids(batch)
-        return {by_tag[tag]: Facts(staged_out=answer) for tag, answer in answers.items()}
-
-    async def _submit(self, batch: _Batch) -> Mapping[str, Facts]:
-        answers = await self.cluster.submit(_handles(batch))
-        by_tag = _job_ids(batch)
-        return {by_tag[tag]: Facts(submitted=answer) for tag, answer in answers.items()}
-
-    async def _settle(self, batch: _Batch) -> Mapping[str, Facts]:
-        answers = await self.cluster.settle(_handles(batch))
-        seen = await self._observe(batch)
-        by_tag = _job_ids(batch)
-        settled = {by_tag[tag]: answer for tag, answer in answers.items()}
-        return {job.id: replace(seen.get(job.id, NOTHING), submitted=settled.get(job.id)) for job in batch}
-
-    async def _observe(self, batch: _Batch) -> Mapping[str, Facts]:
-        answers = await self.cluster.observe(_handles(batch))
-        by_tag = _job_ids(batch)
-        facts = {by_tag[tag]: answer for tag, answer in answers.items()}
-        vanished = sum(isinstance(answer.listing, Unlisted) and answer.end is None for answer in facts.values())
-        if is_suspect(len(batch), vanished):
-            _log.error("listing not believed", cluster=self.cluster.name, vanished=vanished, live=len(batch))
-            return {job_id: replace(answer, listing=None) for job_id, answer in facts.items()}
-        return facts
-
-    async def _cancel(self, batch: _Batch) -> Mapping[str, Facts]:
-        sent = await self.cluster.cancel(_handles(batch))
-        seen = await self._observe(batch)
-        return {
-            job.id: replace(seen.get(job.id, NOTHING), cancel_sent=job.attempt is not None and job.attempt.tag in sent)
-            for job in batch
-        }
-
-    async def _withdraw(self, batch: _Batch) -> Mapping[str, Facts]:
-        await self.cluster.cancel(_handles(batch))
-        claims = await self.cluster.void(_handles(batch), self.lease.epoch)
-        answers = await self.cluster.observe(_handles(batch))
-        by_tag = _job_ids(batch)
-        return {by_tag[tag]: replace(answers.get(tag, NOTHING), claim=claim) for tag, claim in claims.items()}
-
-
-_Deed = Callable[[ClusterLoop, _Batch], Awaitable[Mapping[str, Facts]]]
-_DEEDS: Mapping[Action, _Deed] = {
-    Action.STAGE_IN: ClusterLoop._stage_in,
-    Action.SUBMIT: ClusterLoop._submit,
-    Action.SETTLE: ClusterLoop._settle,
-    Action.OBSERVE: ClusterLoop._observe,
-    Action.CANCEL: ClusterLoop._cancel,
-    Action.WITHDRAW: ClusterLoop._withdraw,
-    Action.STAGE_OUT: ClusterLoop._stage_out,
-}
 _STAGING = frozenset({Action.STAGE_IN, Action.STAGE_OUT})
-
-
-def _handles(batch: _Batch) -> list[Handle]:
-    return [
-        Handle(job.attempt.tag, job.attempt.submit_try, job.attempt.native_id, job.resources)
-        for job in batch
-        if job.attempt
-    ]
-
-
-def _job_ids(batch: _Batch) -> dict[str, str]:
-    return {job.attempt.tag: job.id for job in batch if job.attempt}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from isthmus import log
 from isthmus.cluster import Cluster
 from isthmus.cluster.local import LocalCluster, settings_of
 from isthmus.config import ClusterConfig, Configuration, read_configuration
+from isthmus.controller.deeds import Deeds
 from isthmus.controller.follow import LogFollower
 from isthmus.controller.housekeeping import DAY_S, STATUS_S, TIDY_S, ClusterKeeping, HouseKeeping, repeat
 from isthmus.controller.lease import LeaseKeeper
@@ -29,7 +31,8 @@ _log = structlog.get_logger(__name__)
 
 GATEWAY = "gateway"
 AGAIN_S = 1.0
-Duty = Callable[[Lease], Awaitable[None]]
+Duty = Callable[[Lease], Coroutine[None, None, None]]
+THREADS = 64  # for the store and for staging, which must not keep each other waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Controller:
 
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT; then leases are given up, and jobs go on without it."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -60,9 +64,10 @@ class Controller:
         """The duty is worked whenever its lease is ours; a fault of it ends the lease, not the process."""
         while True:
             try:
-                async with self.keeper.held(name) as lease:
-                    _log.info("lease taken", lease=name, epoch=lease.epoch)
-                    await duty(lease)
+                async with self.keeper.held(name) as held, asyncio.TaskGroup() as group:
+                    _log.info("lease taken", lease=name, epoch=held.lease.epoch)
+                    group.create_task(self.keeper.keep(held))
+                    group.create_task(duty(held.lease))
             except* LeaseLost:
                 _log.warning("lease lost", lease=name)
             except* Exception:
@@ -79,7 +84,8 @@ class Controller:
         cluster = self._cluster(name, config)
         policy = Policy(self.store.gateway_id, settle_s=config.settle_s, lost_s=config.lost_s, check_s=config.check_s)
         orders = Orders(self.store, cluster, config.variables)
-        loop = ClusterLoop(self.store, cluster, lease, policy, orders, config.max_waiting)
+        deeds = Deeds(self.store, cluster, orders, lease.epoch)
+        loop = ClusterLoop(self.store, cluster, lease, policy, deeds, config.max_waiting)
         keeping = ClusterKeeping(self.store, cluster, lease)
         follower = LogFollower(self.store, cluster, self.configuration.home / "logs")
         await loop.open()

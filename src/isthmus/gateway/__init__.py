@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from isthmus.application import Application, Places, render
 from isthmus.config import Configuration
-from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, NotFound
+from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, IsthmusError, NotFound
 from isthmus.files import FileStore
 from isthmus.gateway.acceptance import just_accepted
 from isthmus.gateway.catalogue import LOOK_EVERY_S, Entry, Listing, Shelf
@@ -101,14 +101,33 @@ class Gateway:
 
         IdempotencyMismatch: the key was used for another request.
         """
-        entry, new = self._desk(by.viewer).new_job(request)
-        return self._accept(by, entry, new, key)
+        try:
+            entry, new = self._desk(by.viewer).new_job(request)
+            return self._accept(by, entry, new, key)
+        except IsthmusError:
+            if earlier := self._made_before(by, key):
+                return earlier
+            raise
 
     def resubmit(self, by: By, parent_id: str, changes: Changes, key: Key | None = None) -> Submitted:
         """A new job made of an earlier one and the changes is durable; errors as of `submit`."""
-        parent = self.store.job(by.viewer, parent_id)
-        entry, new = self._desk(by.viewer).again(parent, changes)
-        return self._accept(by, entry, new, key, root_id=parent.root_id)
+        try:
+            parent = self.store.job(by.viewer, parent_id)
+            entry, new = self._desk(by.viewer).again(parent, changes)
+            return self._accept(by, entry, new, key, root_id=parent.root_id)
+        except IsthmusError:
+            if earlier := self._made_before(by, key):
+                return earlier
+            raise
+
+    def _made_before(self, by: By, key: Key | None) -> Submitted | None:
+        """The job that an earlier request with this key made. IdempotencyMismatch: that said something else.
+
+        Asked only about requests that are refused: one that is repeated is answered although by now its upload is
+        deleted or its cluster closed, and one that is new need not wait for the question.
+        """
+        job_id = None if key is None else self.store.job_of_key(by.viewer, key.key, key.body_sha256)
+        return None if job_id is None else Submitted(self.store.job(by.viewer, job_id), created=False)
 
     def _desk(self, viewer: Viewer) -> Desk:
         return Desk(self.store, viewer, self.catalogue(), self.clusters())
@@ -119,7 +138,7 @@ class Gateway:
         if not found.created:
             return Submitted(self.store.job(by.viewer, found.job_id), created=False)
         cluster, root = self.clusters().get(new.cluster), root_id or found.job_id
-        job = just_accepted(found.job_id, new, entry, viewer=by.viewer, owner=by.name, cluster=cluster, root_id=root)
+        job = just_accepted(found, new, entry, viewer=by.viewer, owner=by.name, cluster=cluster, root_id=root)
         return Submitted(job, created=True)
 
     def _stored(self, viewer: Viewer, new: NewJob, key: Key | None) -> Accepted:

@@ -5,29 +5,23 @@ from __future__ import annotations
 from isthmus.gateway.catalogue import Entry
 from isthmus.gateway.clusters import KnownCluster
 from isthmus.job import JobState
-from isthmus.store import NewJob, Viewer
-from isthmus.store.ids import ALPHABET, LENGTH
+from isthmus.store import Accepted, NewJob, Viewer
 from isthmus.store.views import JobView
-
-_RANDOM_BITS = 52
-
-
-def accepted_at(job_id: str) -> float:
-    """When the job was accepted, within its millisecond: an id begins with that time."""
-    value = 0
-    for letter in job_id:
-        value = value << 5 | ALPHABET.index(letter)
-    milliseconds = value >> _RANDOM_BITS & (1 << 5 * LENGTH - _RANDOM_BITS) - 1
-    return (milliseconds + 0.5) / 1000
 
 
 def just_accepted(
-    job_id: str, new: NewJob, entry: Entry, *, viewer: Viewer, owner: str, cluster: KnownCluster | None, root_id: str
+    accepted: Accepted,
+    new: NewJob,
+    entry: Entry,
+    *,
+    viewer: Viewer,
+    owner: str,
+    cluster: KnownCluster | None,
+    root_id: str,
 ) -> JobView:
     """The job in its first state; `owner` is the viewer's name."""
-    at = accepted_at(job_id)
     return JobView(
-        id=job_id,
+        id=accepted.job_id,
         owner_id=viewer.user_id,
         owner=owner,
         project_id=new.project_id,
@@ -40,11 +34,11 @@ def just_accepted(
         cluster=new.cluster,
         contact_lost_since=cluster.contact_lost_since if cluster else None,
         state=JobState.ACCEPTED,
-        state_at=at,
+        state_at=accepted.at,
         cause=None,
         evidence="",
         waiting_reason="",
-        created_at=at,
+        created_at=accepted.at,
         started_at=None,
         ended_at=None,
         exit_code=None,

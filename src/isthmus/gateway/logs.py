@@ -1,7 +1,8 @@
 """stdout and stderr: while a job lives, as much as its controller has fetched; afterwards, the collected outputs.
 
 The web process can't ask a cluster. Reading a living job's log stores the wish that somebody follows it, and the
-controller that holds the cluster's lease brings the increments to `<home>/logs/JOB/STREAM`.
+controller that holds the cluster's lease brings the increments to `<home>/logs/JOB/N/STREAM`, where N is the attempt's
+number.
 """
 
 from __future__ import annotations
@@ -51,25 +52,31 @@ class Logs:
         self._lock = threading.Lock()
 
     def read(self, viewer: Viewer, job: JobView, stream: Stream, offset: int, limit: int) -> LogPiece:
-        """At most `limit` bytes from `offset`, counted from the end where it is negative."""
+        """At most `limit` bytes from `offset`, counted from the end where it is negative.
+
+        A piece never begins before the offset asked for, also when the log is shorter: a reader who goes on where
+        the last piece ended reads nothing twice although the followed copy is dropped, or another attempt begins.
+        """
         if not job.state.is_final:
             self._follow(viewer, job.id)
         path = self._path(job, stream)
         try:
             with path.open("rb") as log:
                 size = log.seek(0, 2)
-                start = max(size + offset, 0) if offset < 0 else min(offset, size)
+                start = max(size + offset, 0) if offset < 0 else offset
                 log.seek(start)
                 content = log.read(limit)
         except FileNotFoundError:
-            size = start = 0
-            content = b""
+            size, start, content = 0, max(offset, 0), b""
         end = start + len(content)
         return LogPiece(content, start, end, complete=job.state.is_final and end >= size)
 
     def _path(self, job: JobView, stream: Stream) -> Path:
         collected = [output for output in job.outputs if output.name == stream]
-        return self._files.path(collected[-1].sha256) if collected else self._folder / job.id / stream
+        if collected:
+            return self._files.path(collected[-1].sha256)
+        newest = max((attempt.n for attempt in job.attempts), default=0)
+        return self._folder / job.id / str(newest) / stream
 
     def _follow(self, viewer: Viewer, job_id: str) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from isthmus import failpoint
 from isthmus.application.encoding import Json
@@ -150,11 +151,18 @@ class Store:
         IdempotencyMismatch: another body. InvalidInput: an input file is not there for the viewer. NotFound: the
         parent isn't.
         """
-        return self._writer.run(lambda c: accepting.accept(c, viewer, new, self._clock(), key, body_sha256))
+        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))
+
+    def _accept(self, connection: Connection, requests: Sequence[accepting.Asked]) -> list[Accepted]:
+        return accepting.accept(connection, requests, self._clock())
+
+    def job_of_key(self, viewer: Viewer, key: str, body_sha256: str) -> str | None:
+        """The job that an earlier request with this key made; None: there was none. IdempotencyMismatch."""
+        return self._read(lambda c: accepting.job_of_key(c, viewer, key, body_sha256))
 
     def accept_many(self, viewer: Viewer, news: Sequence[NewJob]) -> list[Accepted]:
         """Every one of these jobs is durable and the viewer's, or none."""
-        return self._writer.run(lambda c: accepting.accept_many(c, viewer, news, self._clock()))
+        return self._writer.run(lambda c: self._accept(c, [accepting.Asked(viewer, new) for new in news]))
 
     # --- the controller's side ----------------------------------------------------------------------------------------
     def due(self, cluster: str, now: float, limit: int, tags: Sequence[str] = ()) -> list[Job]:
@@ -201,7 +209,10 @@ class Store:
             failpoint.reach("store.before_commit")
             return answers
 
-        answers = self._database.transact(work)
+        try:
+            answers = self._database.transact(work)
+        except IntegrityError as error:
+            raise ImpossibleChange(f"a decision that the tables refuse: {error.orig}") from error
         failpoint.reach("store.after_commit")
         return answers
 
@@ -294,6 +305,10 @@ class Store:
         """The running job's log is copied to where it can be read, until then. NotFound."""
         self._writer.run(lambda c: wishes.follow(c, viewer, job_id, until_at))
 
+    def forget_old_wishes(self, now: float) -> None:
+        """Wishes whose time is over are gone."""
+        self._writer.run(lambda c: wishes.forget_old_wishes(c, now))
+
     def wishes(self, cluster: str, now: float) -> list[Wish]:
         """Logs of the cluster's jobs that somebody follows now."""
         return self._read(lambda c: wishes.open_wishes(c, cluster, now))
@@ -309,6 +324,10 @@ class Store:
     def upload(self, viewer: Viewer, upload_id: str) -> Upload:
         """The upload. NotFound."""
         return self._read(lambda c: filerows.upload(c, viewer, upload_id))
+
+    def upload_contents(self, viewer: Viewer, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """SHA-256 and name of each of these uploads that is or was the viewer's, deleted ones too."""
+        return self._read(lambda c: filerows.upload_contents(c, viewer, ids))
 
     def uploads(self, viewer: Viewer, limit: int = 200, before: str | None = None) -> list[Upload]:
         """The viewer's own uploads, the newest first; `before` is the id to go on after."""

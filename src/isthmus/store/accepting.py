@@ -1,16 +1,22 @@
-"""Taking jobs in: from here on a job is durable."""
+"""Taking jobs in: from here on a job is durable.
+
+Requests of any number of people are taken in together, a statement for all of them rather than for each. The
+statements are built once: building one takes SQLAlchemy longer than running it takes the database.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Executable, Insert, bindparam, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from isthmus.application.encoding import Json
 from isthmus.errors import Conflict, InputFault, InvalidInput, NotFound
 from isthmus.job import JobState
-from isthmus.store.conflicts import insert_missing, insert_new
+from isthmus.store.conflicts import insert_missing
 from isthmus.store.filerows import readable
 from isthmus.store.history import NewEvent, record
 from isthmus.store.ids import new_id
@@ -19,6 +25,13 @@ from isthmus.store.rows import Values, resources_values
 from isthmus.store.schema import definitions, idempotency, job_inputs, job_labels, jobs
 from isthmus.store.words import search_text
 
+_INSERT_JOBS = insert(jobs).returning(jobs.c.id, jobs.c.number)
+_INSERT_LABELS, _INSERT_INPUTS = insert(job_labels), insert(job_inputs)
+_OF_KEY = select(idempotency.c.job, idempotency.c.body_sha256, idempotency.c.created_at).where(
+    idempotency.c.owner_id == bindparam("whose"), idempotency.c.key == bindparam("which")
+)
+_ROOTS = select(jobs.c.id, jobs.c.root_id, jobs.c.owner_id).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+
 
 class IdempotencyMismatch(Conflict):
     """The key was used before, for a request that said something else."""
@@ -26,68 +39,91 @@ class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
 
 
-def accept(
-    connection: Connection, viewer: Viewer, new: NewJob, now: float, key: str | None, body_sha256: str | None
-) -> Accepted:
-    """The job is the viewer's, or the one an earlier request with this key made. IdempotencyMismatch, InvalidInput."""
-    job_id = new_id(now)
-    if key is not None:
-        earlier = _job_of_key(connection, viewer, key, body_sha256 or "", job_id, now)
-        if earlier is not None:
-            return Accepted(earlier, created=False)
-    _insert_jobs(connection, viewer, [(job_id, new)], now)
-    return Accepted(job_id, created=True)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a job: whose, which, and the key that names the request with the digest of what it said."""
+
+    viewer: Viewer
+    new: NewJob
+    key: str | None = None
+    body_sha256: str | None = None
 
 
-def accept_many(connection: Connection, viewer: Viewer, news: Sequence[NewJob], now: float) -> list[Accepted]:
-    """All jobs are the viewer's, in this order, or none."""
-    pairs = [(new_id(now), new) for new in news]
-    _insert_jobs(connection, viewer, pairs, now)
-    return [Accepted(job_id, created=True) for job_id, _ in pairs]
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A job on its way in."""
+
+    id: str
+    root_id: str
+    viewer: Viewer
+    new: NewJob
 
 
-def _job_of_key(
-    connection: Connection, viewer: Viewer, key: str, body_sha256: str, job_id: str, now: float
-) -> str | None:
-    """The job the key stands for already; None: it now stands for `job_id`."""
-    row: Values = {"owner_id": viewer.user_id, "key": key, "body_sha256": body_sha256, "job": job_id, "created_at": now}
-    if insert_new(connection, idempotency, row):
-        return None
-    known = connection.execute(
-        select(idempotency.c.job, idempotency.c.body_sha256).where(
-            idempotency.c.owner_id == viewer.user_id, idempotency.c.key == key
-        )
-    ).one()
-    if known.body_sha256 != body_sha256:
+def accept(connection: Connection, requests: Sequence[Asked], now: float) -> list[Accepted]:
+    """Each job is its viewer's, or the one an earlier request with this key made; one answer a request, in order.
+
+    IdempotencyMismatch, InvalidInput, NotFound: one of the requests is at fault, and the transaction is to be undone.
+    """
+    ids = [new_id(now) for _ in requests]
+    earlier = _earlier(connection, requests, ids, now)
+    pairs = [(job_id, asked) for job_id, asked in zip(ids, requests, strict=True) if job_id not in earlier]
+    _insert(connection, [_entry(connection, job_id, asked) for job_id, asked in pairs], now)
+    return [earlier.get(job_id) or Accepted(job_id, created=True, at=now) for job_id in ids]
+
+
+def _earlier(connection: Connection, requests: Sequence[Asked], ids: Sequence[str], now: float) -> dict[str, Accepted]:
+    """The jobs that keys stand for already, by the id that was to be; every other key now stands for its id."""
+    keyed = {job_id: asked for job_id, asked in zip(ids, requests, strict=True) if asked.key is not None}
+    if not keyed:
+        return {}
+    rows = [_key_row(job_id, asked, now) for job_id, asked in keyed.items()]
+    first = set(connection.execute(_insert_keys(connection.dialect.name), rows).scalars())
+    return {job_id: _of_key(connection, asked) for job_id, asked in keyed.items() if job_id not in first}
+
+
+@cache
+def _insert_keys(dialect: str) -> Executable:
+    """Waits for a transaction that is inserting one of the keys; gives the jobs of those that nobody had used."""
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(idempotency)
+    return statement.on_conflict_do_nothing().returning(idempotency.c.job)
+
+
+def _key_row(job_id: str, asked: Asked, now: float) -> Values:
+    return {
+        "owner_id": asked.viewer.user_id,
+        "key": asked.key,
+        "body_sha256": asked.body_sha256 or "",
+        "job": job_id,
+        "created_at": now,
+    }
+
+
+def _of_key(connection: Connection, asked: Asked) -> Accepted:
+    known = connection.execute(_OF_KEY, {"whose": asked.viewer.user_id, "which": asked.key}).one()
+    if known.body_sha256 != (asked.body_sha256 or ""):
         raise IdempotencyMismatch("this Idempotency-Key was used before, for a different request")
-    return str(known.job)
+    return Accepted(known.job, created=False, at=known.created_at)
 
 
-def _insert_jobs(connection: Connection, viewer: Viewer, pairs: Sequence[tuple[str, NewJob]], now: float) -> None:
-    if not pairs:
-        return
-    _check_files(connection, viewer, [file for _, new in pairs for file in new.files])
-    roots = _roots(connection, viewer, {new.parent_id for _, new in pairs if new.parent_id is not None})
-    rows = [_job_row(viewer, job_id, new, roots.get(new.parent_id or "", job_id), now) for job_id, new in pairs]
-    connection.execute(insert(jobs), rows)
-    numbers = _numbers(connection, [job_id for job_id, _ in pairs])
-    _insert_all(
-        connection,
-        job_labels,
-        ({"job": numbers[job_id], "label": label} for job_id, new in pairs for label in dict.fromkeys(new.labels)),
-    )
-    _insert_all(
-        connection, job_inputs, (_input_row(numbers[job_id], file) for job_id, new in pairs for file in new.files)
-    )
-    record(
-        connection,
-        [
-            NewEvent(
-                numbers[job_id], viewer.user_id, now, "accepted", {"name": new.name, "application": new.application}
-            )
-            for job_id, new in pairs
-        ],
-    )
+def job_of_key(connection: Connection, viewer: Viewer, key: str, body_sha256: str) -> str | None:
+    """The job that the key stands for. IdempotencyMismatch: it stands for a request that said something else."""
+    known = connection.execute(_OF_KEY, {"whose": viewer.user_id, "which": key}).one_or_none()
+    if known is not None and known.body_sha256 != body_sha256:
+        raise IdempotencyMismatch("this Idempotency-Key was used before, for a different request")
+    return None if known is None else str(known.job)
+
+
+def _entry(connection: Connection, job_id: str, asked: Asked) -> _Entry:
+    """The job, its files and its parent found to be there for the viewer."""
+    viewer, new = asked.viewer, asked.new
+    if new.files:
+        _check_files(connection, viewer, new.files)
+    if new.parent_id is None:
+        return _Entry(job_id, job_id, viewer, new)
+    roots = _visible(connection, viewer, {new.parent_id})
+    if new.parent_id not in roots:
+        raise NotFound("the job it was made from is not there")
+    return _Entry(job_id, roots[new.parent_id], viewer, new)
 
 
 def _check_files(connection: Connection, viewer: Viewer, files: Sequence[JobInput]) -> None:
@@ -105,34 +141,40 @@ def _check_files(connection: Connection, viewer: Viewer, files: Sequence[JobInpu
 
 def _visible(connection: Connection, viewer: Viewer, job_ids: set[str]) -> dict[str, str]:
     """The root of each of these jobs that the viewer may see."""
-    query = select(jobs.c.id, jobs.c.root_id).where(jobs.c.id.in_(job_ids))
-    if not viewer.is_admin:
-        query = query.where(jobs.c.owner_id == viewer.user_id)
-    return {row.id: row.root_id for row in connection.execute(query)} if job_ids else {}
+    if not job_ids:
+        return {}
+    found = connection.execute(_ROOTS, {"ids": list(job_ids)})
+    return {id_: root_id for id_, root_id, owner_id in found if viewer.is_admin or owner_id == viewer.user_id}
 
 
-def _roots(connection: Connection, viewer: Viewer, parents: set[str]) -> dict[str, str]:
-    roots = _visible(connection, viewer, parents)
-    if parents - roots.keys():
-        raise NotFound("the job it was made from is not there")
-    return roots
+def _insert(connection: Connection, entries: Sequence[_Entry], now: float) -> None:
+    if not entries:
+        return
+    inserted = connection.execute(_INSERT_JOBS, [_job_row(entry, now) for entry in entries])
+    numbers = {row.id: row.number for row in inserted}
+    labels = ((numbers[one.id], label) for one in entries for label in dict.fromkeys(one.new.labels))
+    _insert_all(connection, _INSERT_LABELS, ({"job": number, "label": label} for number, label in labels))
+    files = ((numbers[one.id], file) for one in entries for file in one.new.files)
+    _insert_all(connection, _INSERT_INPUTS, (_input_row(number, file) for number, file in files))
+    record(connection, [_event(numbers[one.id], one, now) for one in entries])
 
 
-def _numbers(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
-    query = select(jobs.c.id, jobs.c.number).where(jobs.c.id.in_(job_ids))
-    return {row.id: row.number for row in connection.execute(query)}
-
-
-def _insert_all(connection: Connection, table: Table, rows: Iterable[Values]) -> None:
+def _insert_all(connection: Connection, statement: Insert, rows: Iterable[Values]) -> None:
     found = list(rows)
     if found:
-        connection.execute(insert(table), found)
+        connection.execute(statement, found)
 
 
-def _job_row(viewer: Viewer, job_id: str, new: NewJob, root_id: str, now: float) -> Values:
+def _event(number: int, entry: _Entry, now: float) -> NewEvent:
+    body = {"name": entry.new.name, "application": entry.new.application}
+    return NewEvent(number, entry.viewer.user_id, now, "accepted", body)
+
+
+def _job_row(entry: _Entry, now: float) -> Values:
+    new = entry.new
     return {
-        "id": job_id,
-        "owner_id": viewer.user_id,
+        "id": entry.id,
+        "owner_id": entry.viewer.user_id,
         "project_id": new.project_id,
         "cluster": new.cluster,
         "application": new.application,
@@ -144,7 +186,7 @@ def _job_row(viewer: Viewer, job_id: str, new: NewJob, root_id: str, now: float)
         "restartable": new.restartable,
         "max_attempts": new.max_attempts,
         "parent_id": new.parent_id,
-        "root_id": root_id,
+        "root_id": entry.root_id,
         "created_at": now,
         "state": JobState.ACCEPTED.value,
         "state_at": now,
@@ -157,7 +199,7 @@ def _job_row(viewer: Viewer, job_id: str, new: NewJob, root_id: str, now: float)
 
 
 def _input_row(number: int, file: JobInput) -> Values:
-    return {"job": number, **asdict(file)}
+    return {"job": number} | {name: getattr(file, name) for name in JobInput.__slots__}
 
 
 def remember_definition(connection: Connection, digest: str, name: str, version: str, body: Json) -> None:

@@ -145,12 +145,17 @@ def definition(connection: Connection, digest: str) -> Json:
     return cast(Json, row.body)
 
 
+_INPUTS = (
+    select(job_inputs.c.job, *(job_inputs.c[name] for name in JobInput.__slots__))
+    .where(job_inputs.c.job.in_(bindparam("numbers", expanding=True)))
+    .order_by(job_inputs.c.name, job_inputs.c.position)
+)
+
+
 def input_files(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[JobInput, ...]]:
     """The input files of each of these jobs, by name and position; of a job without any, none."""
-    columns = [job_inputs.c[name] for name in JobInput.__slots__]
-    query = select(job_inputs.c.job, *columns).where(job_inputs.c.job.in_(numbers))
     found: dict[int, list[JobInput]] = defaultdict(list)
-    for number, *values in connection.execute(query.order_by(job_inputs.c.name, job_inputs.c.position)):
+    for number, *values in connection.execute(_INPUTS, {"numbers": numbers}):
         found[number].append(JobInput(*values))
     return {number: tuple(found[number]) for number in numbers}
 

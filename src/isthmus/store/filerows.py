@@ -60,6 +60,14 @@ def upload(connection: Connection, viewer: Viewer, upload_id: str) -> Upload:
     return Upload(*row)
 
 
+def upload_contents(connection: Connection, viewer: Viewer, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+    """SHA-256 and name of each of these uploads that is or was the viewer's, deleted ones too."""
+    query = select(uploads.c.id, uploads.c.sha256, uploads.c.name).where(uploads.c.id.in_(ids))
+    if not viewer.is_admin:
+        query = query.where(uploads.c.owner_id == viewer.user_id)
+    return {row.id: (row.sha256, row.name) for row in connection.execute(query)}
+
+
 def list_uploads(connection: Connection, viewer: Viewer, limit: int, before: str | None) -> list[Upload]:
     """The viewer's own uploads, the newest first, at most `limit`; ids sort by time, so `before` is one of them."""
     query = select(*_UPLOAD).where(uploads.c.owner_id == viewer.user_id, uploads.c.deleted_at.is_(None))

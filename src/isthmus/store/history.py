@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
-    Text,
-    cast,
-    func,
+    Integer,
+    Select,
+    bindparam,
     insert,
-    literal,
     literal_column,
     select,
     true,
@@ -73,46 +75,51 @@ class EventRow:
     body: Body
 
 
+_INSERT = insert(events)
+
+
 def record(connection: Connection, lines: Sequence[NewEvent]) -> None:
     """The lines are part of the history, once the transaction is."""
     if lines:
         rows = [{"job": e.job, "owner_id": e.owner_id, "at": e.at, "kind": e.kind, "body": dict(e.body)} for e in lines]
-        connection.execute(insert(events), rows)
+        connection.execute(_INSERT, rows)
 
 
 def events_after(
     connection: Connection, viewer: Viewer | None, position: Position, limit: int, job_id: str | None = None
 ) -> list[EventRow]:
     """The next events the viewer may see (None: the gateway itself, all), oldest first, at most `limit`."""
+    whose = None if viewer is None or viewer.is_admin else viewer.user_id
+    query = _after(connection.dialect.name, whose is not None, job_id is not None)
+    values = {"xid": position.xid, "id": position.id, "most": limit, "whose": whose, "which": job_id}
+    rows = connection.execute(query, {name: value for name, value in values.items() if value is not None})
+    return [EventRow(Position(xid, id_), *rest) for xid, id_, *rest in rows]
+
+
+@cache
+def _after(dialect: str, of_one_owner: bool, of_one_job: bool) -> Select[*tuple[Any, ...]]:
+    position = tuple_(bindparam("xid", type_=BigInteger()), bindparam("id", type_=BigInteger()))
     query = (
         select(events.c.xid, events.c.id, jobs.c.id, events.c.owner_id, events.c.at, events.c.kind, events.c.body)
         .join(jobs, jobs.c.number == events.c.job)
-        .where(tuple_(events.c.xid, events.c.id) > tuple_(literal(position.xid), literal(position.id)))
-        .where(_settled(connection))
+        .where(tuple_(events.c.xid, events.c.id) > position, _settled(dialect))
         .order_by(events.c.xid, events.c.id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer()))
     )
-    if viewer is not None and not viewer.is_admin:
-        query = query.where(events.c.owner_id == viewer.user_id)
-    if job_id is not None:
-        query = query.where(jobs.c.id == job_id)
-    return [EventRow(Position(xid, id_), *rest) for xid, id_, *rest in connection.execute(query)]
+    if of_one_owner:
+        query = query.where(events.c.owner_id == bindparam("whose"))
+    return query.where(jobs.c.id == bindparam("which")) if of_one_job else query
 
 
 def newest_position(connection: Connection) -> Position:
     """After every event that a reader may see now."""
-    query = select(events.c.xid, events.c.id).where(_settled(connection))
+    query = select(events.c.xid, events.c.id).where(_settled(connection.dialect.name))
     row = connection.execute(query.order_by(events.c.xid.desc(), events.c.id.desc()).limit(1)).one_or_none()
     return Position() if row is None else Position(*row)
 
 
-def settled_marker(connection: Connection) -> str:
-    """Changes when any transaction on this PostgreSQL ends, and rarely otherwise."""
-    return str(connection.execute(select(cast(func.pg_current_snapshot(), Text))).scalar_one())
-
-
-def _settled(connection: Connection) -> ColumnElement[bool]:
+def _settled(dialect: str) -> ColumnElement[bool]:
     """True of events that no later commit can come before."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         return true()
     return events.c.xid < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")

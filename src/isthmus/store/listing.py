@@ -1,4 +1,4 @@
-"""Pages of the job list, and how many jobs there are: quick with a million of them, and right while jobs arrive."""
+"""Pages of the job list, and how many jobs there are; `walking` finds which jobs come next."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Subquery, func, literal, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Subquery,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from isthmus.job import Cause, JobState
 from isthmus.store.cursor import Cursor, parse_cursor
 from isthmus.store.records import Viewer
 from isthmus.store.schema import CURRENT, job_labels, jobs, users
-from isthmus.store.walking import KEYS, ListQuery, Sort, found_keys
+from isthmus.store.walking import PLACES, ListQuery, Sort, next_places
 
 __all__ = ["Count", "JobSummary", "ListQuery", "Page", "Sort", "counts", "page", "summaries"]
 
@@ -65,8 +75,8 @@ class Count:
 def page(connection: Connection, viewer: Viewer, query: ListQuery) -> Page:
     """At most `query.limit` (1 to 200) of the viewer's jobs. InvalidInput: the cursor is not one of this order."""
     limit = max(1, min(query.limit, MAX_LIMIT))
-    after = parse_cursor(query.cursor, query.sort.value, query.descending, len(KEYS[query.sort]))
-    rows = found_keys(connection, viewer, query, after, limit + 1)
+    after = parse_cursor(query.cursor, query.sort.value, query.descending, len(PLACES[query.sort]))
+    rows = next_places(connection, viewer, query, after, limit + 1)
     numbers = [int(row[-1]) for row in rows[:limit]]
     cursor = Cursor(query.sort.value, query.descending, rows[limit - 1]) if len(rows) > limit else None
     return Page(summaries(connection, numbers), None if cursor is None else str(cursor))
@@ -87,19 +97,25 @@ def _first(state: JobState, mine: Sequence[ColumnElement[bool]], limit: int) -> 
     return select(jobs.c.number).where(CURRENT, jobs.c.state == state.value, *mine).limit(limit).subquery()
 
 
+_STORED = tuple(name for name in JobSummary.__slots__ if name not in ("owner", "labels"))
+_NAMED: BindParameter[Sequence[int]] = bindparam("numbers", expanding=True)
+_LABELS = select(job_labels.c.job, job_labels.c.label).where(job_labels.c.job.in_(_NAMED)).order_by(job_labels.c.label)
+_SUMMARIES = (
+    select(jobs.c.number, users.c.name.label("owner"), *(jobs.c[name] for name in _STORED))
+    .join(users, users.c.id == jobs.c.owner_id)
+    .where(jobs.c.number.in_(_NAMED))
+)
+
+
 def summaries(connection: Connection, numbers: Sequence[int]) -> tuple[JobSummary, ...]:
     """The jobs with these numbers, in this order."""
     labels: dict[int, list[str]] = defaultdict(list)
-    tagged = select(job_labels.c.job, job_labels.c.label).where(job_labels.c.job.in_(numbers))
-    for number, label in connection.execute(tagged.order_by(job_labels.c.label)):
+    for number, label in connection.execute(_LABELS, {"numbers": numbers}):
         labels[number].append(label)
-    names = [name for name in JobSummary.__slots__ if name not in ("owner", "labels")]
-    query = select(jobs.c.number, users.c.name.label("owner"), *(jobs.c[name] for name in names))
-    rows = connection.execute(query.join(users, users.c.id == jobs.c.owner_id).where(jobs.c.number.in_(numbers)))
     found = {}
-    for row in rows.mappings():
-        values = {name: row[name] for name in names} | {"owner": row["owner"], "labels": tuple(labels[row["number"]])}
-        values["state"] = JobState(row["state"])
-        values["cause"] = None if row["cause"] is None else Cause(row["cause"])
-        found[row["number"]] = JobSummary(**values)
+    for number, owner, *values in connection.execute(_SUMMARIES, {"numbers": numbers}):
+        stored = dict(zip(_STORED, values, strict=True))
+        stored["state"] = JobState(stored["state"])
+        stored["cause"] = None if stored["cause"] is None else Cause(stored["cause"])
+        found[number] = JobSummary(**stored, owner=owner, labels=tuple(labels[number]))
     return tuple(found[number] for number in numbers)

@@ -55,10 +55,11 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job a request stands for; `created` is false when an earlier request with the same key made it."""
+    """The job a request stands for, and when it was taken in; `created` is false when an earlier request made it."""
 
     job_id: str
     created: bool
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

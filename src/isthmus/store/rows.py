@@ -6,11 +6,11 @@ A row of `JOB_ROW` holds the job, its current attempt and that attempt's submiss
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from math import inf
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import Row, Select, and_, bindparam, select
 
 from isthmus.job import Attempt, Cause, Job, JobState, Resources, SchedulerState
 from isthmus.store.schema import attempts, jobs, submissions
@@ -22,6 +22,7 @@ _JOB = (
     *("number", "id", "owner_id", "cluster", "state", "state_at", "created_at", "resources", "restartable"),
     *("max_attempts", "attempts", "cause", "evidence", "waiting_reason", "cancel_requested_at", "next_check_at", "seq"),
 )
+_RESOURCES = tuple(field.name for field in fields(Resources))
 _SUBMISSION = ("tag", "submit_try", "in_doubt_since", "native_id")
 _ATTEMPT = (
     *("n", "claimed_by", "run", "scheduler_state", "scheduler_word", "unlisted_since", "started_at", "ended_at"),
@@ -42,13 +43,13 @@ def job_rows() -> Select[*tuple[Any, ...]]:
     )
 
 
-def attempt_rows(number: int) -> Select[*tuple[Any, ...]]:
-    """Selects what `attempt_of` reads: every attempt of the job with this number, in order."""
+def attempt_rows() -> Select[*tuple[Any, ...]]:
+    """Selects what `attempt_of` reads: every attempt of the job whose `number` it is given, in order."""
     columns = [*(submissions.c[name] for name in _SUBMISSION), *(attempts.c[name] for name in _ATTEMPT)]
     return (
         select(*columns)
         .join_from(attempts, submissions, submissions.c.id == attempts.c.submission_id)
-        .where(attempts.c.job == number)
+        .where(attempts.c.job == bindparam("number"))
         .order_by(attempts.c.n)
     )
 
@@ -145,4 +146,4 @@ def attempt_values(attempt: Attempt) -> Values:
 
 
 def resources_values(resources: Resources) -> Values:
-    return asdict(resources)
+    return {name: getattr(resources, name) for name in _RESOURCES}

@@ -164,20 +164,21 @@ def _jobs_index(name: str, *columns: str, where: str) -> None:
 
 _jobs_index("due", "cluster", "next_check_at", where="next_check_at IS NOT NULL")
 _jobs_index("live", "cluster", "owner_id", "state", "number", where=LIVE.text)
-_jobs_index("mine", "owner_id", "created_at", "number", where=CURRENT.text)
-_jobs_index("mine_state", "owner_id", "state", "created_at", "number", where=CURRENT.text)
-_jobs_index("mine_application", "owner_id", "application", "created_at", "number", where=CURRENT.text)
-_jobs_index("mine_both", "owner_id", "state", "application", "created_at", "number", where=CURRENT.text)
-_jobs_index("mine_name", "owner_id", "name", "created_at", "number", where=CURRENT.text)
+_jobs_index("mine", "owner_id", "number", where=CURRENT.text)
+_jobs_index("mine_state", "owner_id", "state", "number", where=CURRENT.text)
+_jobs_index("mine_application", "owner_id", "application", "number", where=CURRENT.text)
+_jobs_index("mine_both", "owner_id", "state", "application", "number", where=CURRENT.text)
+_jobs_index("mine_name", "owner_id", "name", "number", where=CURRENT.text)
 _jobs_index("mine_state_at", "owner_id", "state_at", "number", where=CURRENT.text)
-_jobs_index("mine_archived", "owner_id", "created_at", "number", where=ARCHIVED.text)
-_jobs_index("all", "created_at", "number", where=CURRENT.text)
-_jobs_index("all_state", "state", "created_at", "number", where=CURRENT.text)
-_jobs_index("all_application", "application", "created_at", "number", where=CURRENT.text)
-_jobs_index("all_both", "state", "application", "created_at", "number", where=CURRENT.text)
-_jobs_index("all_name", "name", "created_at", "number", where=CURRENT.text)
+_jobs_index("mine_archived", "owner_id", "number", where=ARCHIVED.text)
+_jobs_index("all", "number", where=CURRENT.text)
+_jobs_index("all_state", "state", "number", where=CURRENT.text)
+_jobs_index("all_application", "application", "number", where=CURRENT.text)
+_jobs_index("all_both", "state", "application", "number", where=CURRENT.text)
+_jobs_index("all_name", "name", "number", where=CURRENT.text)
 _jobs_index("all_state_at", "state_at", "number", where=CURRENT.text)
-_jobs_index("all_archived", "created_at", "number", where=ARCHIVED.text)
+_jobs_index("all_archived", "number", where=ARCHIVED.text)
+Index("ix_jobs_created_at_number", jobs.c.created_at, jobs.c.number)
 
 # The text index. Its words are made by `words.search_text`, the same for both databases.
 _SEARCH = {
@@ -310,7 +311,7 @@ outputs = Table(
     Column("sha256", ForeignKey("files.sha256"), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("media_type", Text, nullable=False),
-    UniqueConstraint("job", "attempt", "path"),
+    UniqueConstraint("job", "attempt", "name", "path"),
     sqlite_autoincrement=True,
 )
 

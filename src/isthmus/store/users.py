@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cache
 
 from pwdlib import PasswordHash
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from isthmus.errors import Conflict, InputFault, InvalidInput, NotFound, NotSignedIn
 from isthmus.store.conflicts import insert_new
@@ -227,15 +227,17 @@ def create_token(
     return NewToken(token, text)
 
 
+_VALID_TOKEN = (
+    select(users.c.id, users.c.name, users.c.role, tokens.c.scopes, tokens.c.id, tokens.c.last_used_at)
+    .join(users, users.c.id == tokens.c.user_id)
+    .where(tokens.c.sha256 == bindparam("hash"), tokens.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
+    .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")))
+)
+
+
 def identify(connection: Connection, text: str, now: float) -> tuple[Identity, str | None]:
     """Whose token it is, and the token's id if its use is to be noted. NotSignedIn: it is not, or no longer, valid."""
-    query = (
-        select(users.c.id, users.c.name, users.c.role, tokens.c.scopes, tokens.c.id, tokens.c.last_used_at)
-        .join(users, users.c.id == tokens.c.user_id)
-        .where(tokens.c.sha256 == _sha256(text), tokens.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
-        .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_VALID_TOKEN, {"hash": _sha256(text), "now": now}).one_or_none()
     if row is None:
         raise NotSignedIn("this token is not valid, or not any more")
     user_id, name, role, scopes, token_id, used_at = row

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from isthmus.application.encoding import Json
 from isthmus.errors import NotFound
@@ -73,16 +75,25 @@ class JobView:
     seq: int
 
 
-def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
-    """The job. NotFound: there is none, or it is not the viewer's."""
-    number = number_of(connection, viewer, job_id)
+@cache
+def _whole_job(of_one_owner: bool) -> Select[*tuple[Any, ...]]:
     query = (
         select(jobs, users.c.name.label("owner"), definitions.c.body, clusters.c.contact_lost_since)
         .join(users, users.c.id == jobs.c.owner_id)
         .join(definitions, definitions.c.digest == jobs.c.digest)
         .outerjoin(clusters, clusters.c.name == jobs.c.cluster)
+        .where(jobs.c.id == bindparam("which"))
     )
-    row = connection.execute(query.where(jobs.c.number == number)).one()
+    return query.where(jobs.c.owner_id == bindparam("whose")) if of_one_owner else query
+
+
+def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
+    """The job. NotFound: there is none, or it is not the viewer's."""
+    values = {"which": job_id} if viewer.is_admin else {"which": job_id, "whose": viewer.user_id}
+    row = connection.execute(_whole_job(not viewer.is_admin), values).one_or_none() if is_id(job_id) else None
+    if row is None:
+        raise NotFound("there is no such job")
+    number = row.number
     return JobView(
         id=row.id,
         owner_id=row.owner_id,
@@ -152,24 +163,29 @@ def events_of(connection: Connection, viewer: Viewer, job_id: str, limit: int) -
     return events_after(connection, viewer, Position(), limit, job_id)
 
 
+_LABELS = select(job_labels.c.label).where(job_labels.c.job == bindparam("number")).order_by(job_labels.c.label)
+_CHILDREN = select(jobs.c.id, jobs.c.owner_id).where(jobs.c.parent_id == bindparam("id")).order_by(jobs.c.number)
+_ATTEMPTS = attempt_rows()
+_OUTPUTS = (
+    select(*(outputs.c[name] for name in OutputView.__slots__))
+    .where(outputs.c.job == bindparam("number"), outputs.c.attempt == bindparam("n"))
+    .order_by(outputs.c.id)
+)
+
+
 def _labels(connection: Connection, number: int) -> tuple[str, ...]:
-    query = select(job_labels.c.label).where(job_labels.c.job == number).order_by(job_labels.c.label)
-    return tuple(connection.execute(query).scalars())
+    return tuple(connection.execute(_LABELS, {"number": number}).scalars())
 
 
 def _children(connection: Connection, viewer: Viewer, job_id: str) -> tuple[str, ...]:
-    query = select(jobs.c.id).where(jobs.c.parent_id == job_id).order_by(jobs.c.number)
-    if not viewer.is_admin:
-        query = query.where(jobs.c.owner_id == viewer.user_id)
-    return tuple(connection.execute(query).scalars())
+    rows = connection.execute(_CHILDREN, {"id": job_id})
+    return tuple(id_ for id_, owner_id in rows if viewer.is_admin or owner_id == viewer.user_id)
 
 
 def _attempts(connection: Connection, number: int) -> tuple[Attempt, ...]:
-    found = (attempt_of(row) for row in connection.execute(attempt_rows(number)))
+    found = (attempt_of(row) for row in connection.execute(_ATTEMPTS, {"number": number}))
     return tuple(attempt for attempt in found if attempt is not None)
 
 
 def _outputs(connection: Connection, number: int, n: int) -> tuple[OutputView, ...]:
-    columns = [outputs.c[name] for name in OutputView.__slots__]
-    query = select(*columns).where(outputs.c.job == number, outputs.c.attempt == n)
-    return tuple(OutputView(*row) for row in connection.execute(query.order_by(outputs.c.id)))
+    return tuple(OutputView(*row) for row in connection.execute(_OUTPUTS, {"number": number, "n": n}))

@@ -53,9 +53,10 @@ class ChangedMeanwhile(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Somebody follows the log of the attempt with this tag."""
+    """Somebody follows the log of this attempt, the job's `attempt`th."""
 
     job_id: str
+    attempt: int
     tag: str
     until_at: float
 
@@ -139,7 +140,7 @@ def open_wishes(connection: Connection, cluster: str, now: float) -> list[Wish]:
     """Logs of the cluster's started jobs that somebody follows now."""
     current = and_(attempts.c.job == jobs.c.number, attempts.c.n == jobs.c.attempts)
     query = (
-        select(jobs.c.id, submissions.c.tag, wishes.c.until_at)
+        select(jobs.c.id, attempts.c.n, submissions.c.tag, wishes.c.until_at)
         .select_from(wishes)
         .join(jobs, jobs.c.number == wishes.c.job)
         .join(attempts, current)

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from isthmus.cluster.attempts import sync
 from isthmus.cluster.supervisor.accounting import Accounting, rotate, started_in_other_boots
 from isthmus.cluster.supervisor.cgroup import find_memory_groups
 from isthmus.cluster.supervisor.engine import Engine
@@ -106,9 +107,7 @@ def _next_incarnation(root: Path) -> int:
         text.flush()
         os.fsync(text.fileno())
     new.replace(file)
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(directory)
-    os.close(directory)
+    sync(root)
     return number
 
 

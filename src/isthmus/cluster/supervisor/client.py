@@ -102,28 +102,34 @@ class SupervisorClient:
 
     def _start(self, sent: bool) -> None:
         """A supervisor serves the root, or somebody holds its lock. NoAnswer: neither."""
+        try:
+            last_words = self._run()
+        except subprocess.TimeoutExpired as fault:
+            raise _no_answer(f"not ready in {_START_S:g} s", sent) from fault
+        except OSError as fault:  # no memory for a process, no descriptor left, no log
+            raise _no_answer(f"it can't be started: {fault}", sent) from fault
+        if last_words is not None:
+            raise _no_answer(f"it does not start: {last_words}", sent)
+
+    def _run(self) -> str | None:
+        """The program that starts a supervisor was run; returns its last words if it failed."""
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment["PYTHONPATH"] = str(Path(isthmus.__file__).parents[1])  # ours may be relative, or not needed
         argv = [sys.executable, "-m", "isthmus.cluster.supervisor", str(self.root), self.settings.to_json()]
         log = self.root / "supervisor.log"
         with log.open("ab") as stderr:
-            try:
-                done = subprocess.run(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    env=environment,
-                    cwd="/",
-                    start_new_session=True,
-                    timeout=_START_S,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as fault:
-                raise _no_answer(f"not ready in {_START_S:g} s", sent) from fault
-        if done.returncode:
-            last_words = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
-            raise _no_answer(f"it does not start: {last_words}", sent)
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+                timeout=_START_S,
+                check=False,
+            )
+        return log.read_text(errors="replace").rstrip().rpartition("\n")[2] if done.returncode else None
 
 
 def _no_answer(detail: str, sent: bool) -> NoAnswer:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from isthmus.cluster.attempts import (
     order_of,
 )
 from isthmus.cluster.supervisor.accounting import Accounting, Deed, Entry
-from isthmus.cluster.supervisor.launch import Launcher, Running
+from isthmus.cluster.supervisor.launch import Launcher, Running, uptime_s
 from isthmus.cluster.supervisor.sandbox import BUBBLEWRAP
 from isthmus.cluster.supervisor.slots import Allotment, Queue, Slots, Waiting, need_of, refusal
 from isthmus.cluster.supervisor.stop import Stop, stop_program, stop_word, write_stop
@@ -46,6 +45,7 @@ SUPERVISOR_VOID = "void:0"
 """The claim of an attempt that the supervisor took out of the queue for good; epochs of controllers begin at 1."""
 
 _RETRY_MOST_S = 60.0
+_CLEAR_AGAIN_S = 5.0
 _log = logging.getLogger("isthmus.supervisor")
 
 
@@ -66,9 +66,8 @@ class Engine:
     queue: Queue = field(default_factory=Queue)
     running: dict[str, Running] = field(default_factory=dict)
     ended: dict[str, Listed] = field(default_factory=dict)  # only those that no end record tells of
-    _resting: dict[str, Waiting] = field(
-        default_factory=dict
-    )  # could not be started, and will stand in the queue again
+    _resting: dict[str, Waiting] = field(default_factory=dict)  # could not be started; will stand in the queue again
+    _lingering: dict[str, Listed] = field(default_factory=dict)  # wrapper gone, something it left can't be killed
     _troubles: dict[str, int] = field(default_factory=dict)
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _stops: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class Engine:
         reach("supervisor.after_marker")
         accepted = [(tag, answer) for tag, answer in answers.items() if isinstance(answer, Accepted)]
         fresh = [Entry(Deed.SUBMIT, tag, answer.native_id) for tag, answer in accepted if not self._knows(tag)]
-        self._account(fresh)  # its fsync takes the markers along, where the file system keeps order
+        self._account(fresh)  # not synced: an attempt whose marker a power failure takes is found unlisted, and voided
         for tag, _ in accepted:
             if not self._knows(tag):
                 self.take_in([tag])
@@ -128,7 +127,7 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.queue or self._resting or self.running)
+        return not (self.queue or self._resting or self.running or self._lingering)
 
     @property
     def waiting_count(self) -> int:
@@ -143,11 +142,17 @@ class Engine:
                 holder = self._take_in(tag, directory_of(self.root, tag))
             except (FileNotFoundError, NotADirectoryError, ValueError):
                 continue  # no attempt, or one that is being discarded
+            except OSError as fault:  # one that can't be read keeps no other from its place; its listing looks again
+                _log.error("%s can't be taken in: %s", tag, fault)
+                continue
             if holder:
                 gone[tag] = holder
-        self.launcher.bury(list(gone))
+        all_gone = self.launcher.bury(list(gone))
         for tag, holder in gone.items():
-            self._conclude(tag, holder, None)
+            if all_gone:
+                self._conclude(tag, holder, None)
+            else:
+                self._clear_away(tag, holder, None)
 
     def recover(self) -> None:
         """Every attempt of the cluster is where its files say."""
@@ -226,11 +231,16 @@ class Engine:
         while (head := self.queue.head()) and self.slots.lack(head.need) is None:
             self.queue.remove(head.tag)
             directory = directory_of(self.root, head.tag)
-            with suppress(FileNotFoundError):
+            try:
                 order = self._startable(head, directory)
-                if order:
-                    place, _ = self.launcher.place(directory)
-                    yield head, order, self.slots.take(head.tag, head.need, place)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # discarded
+            except OSError as fault:
+                self._rest(head, f"its files can't be read: {fault.strerror}")
+                continue
+            if order:
+                place, _ = self.launcher.place(directory)
+                yield head, order, self.slots.take(head.tag, head.need, place)
 
     def _startable(self, waiting: Waiting, directory: Path) -> StagedOrder | None:
         claim = claim_of(directory)
@@ -276,7 +286,7 @@ class Engine:
         self.running[running.tag] = running
         self._troubles.pop(running.tag, None)
         loop.add_reader(running.pidfd, self._gone, running)
-        left_s = running.since + running.walltime_s - time.time()
+        left_s = running.since_s + running.walltime_s - uptime_s()
         self._timers[running.tag] = loop.call_later(max(left_s, 0), self._stop, running, Stop.WALLTIME)
 
     def _stop(self, running: Running, why: Stop) -> None:
@@ -315,12 +325,22 @@ class Engine:
         elif isinstance(claim, Voided):
             return
         elif claim.process.pid == running.pid and claim.process.boot_id == self.launcher.boot_id:
-            self.launcher.clear(running.tag)  # only now: what another wrapper started has the same group and user
-            if not _record(directory, claim.run):
-                self.launcher.bury([running.tag])
-            self._conclude(running.tag, claim, code)
+            self._clear_away(
+                running.tag, claim, code
+            )  # only now: another wrapper's program has the same group and user
         else:
             self.take_in([running.tag])  # another wrapper was faster
+
+    def _clear_away(self, tag: str, holder: Holder, code: int | None) -> None:
+        """What the attempt left behind is gone, and then it is concluded; until then it is listed as completing."""
+        has_record = _record(directory_of(self.root, tag), holder.run) is not None
+        if self.launcher.clear(tag) and (has_record or self.launcher.bury([tag])):
+            self._lingering.pop(tag, None)
+            self._conclude(tag, holder, code)
+            return
+        words = "a process of it can't be killed yet"
+        self._lingering[tag] = Listed(holder.native_id, SchedulerState.COMPLETING, "completing", words)
+        asyncio.get_running_loop().call_later(_CLEAR_AGAIN_S, self._clear_away, tag, holder, code)
 
     def _conclude(self, tag: str, holder: Holder, code: int | None) -> None:
         """Nothing of the attempt runs any more: its record tells how it ended, or we say what we know."""
@@ -339,12 +359,14 @@ class Engine:
             return _ended(holder.native_id, "machine restarted", Cause.NODE_FAILURE)
         if code == 74:
             return _ended(holder.native_id, "ended, but its end record could not be written", None)
+        killed = code is not None and code < 0  # of another's child nobody learns how it ended
+        word = "killed" if killed else "ended without a record"
         match stop_word(directory):
             case Stop.WALLTIME:
-                return _ended(holder.native_id, "killed", Cause.WALLTIME)
+                return _ended(holder.native_id, word, Cause.WALLTIME)
             case Stop.CANCEL:
-                return _ended(holder.native_id, "killed", Cause.CANCELLED_ON_CLUSTER)
-        return _ended(holder.native_id, "killed", Cause.SIGNAL)
+                return _ended(holder.native_id, word, Cause.CANCELLED_ON_CLUSTER)
+        return _ended(holder.native_id, word, Cause.SIGNAL if killed else None)
 
     def release_group(self, tag: str) -> None:
         """The attempt's control group is gone, now or when its last process is."""
@@ -355,14 +377,16 @@ class Engine:
     def _listed(self, tag: str) -> Listed | None:
         if running := self.running.get(tag):
             return Listed(running.native_id, SchedulerState.RUNNING, "running")
-        if tag in self.ended:
-            return self.ended[tag]
+        if known := self._lingering.get(tag) or self.ended.get(tag):
+            return known
         try:
             directory = directory_of(self.root, tag)
             claim = claim_of(directory)
             native_id = native_id_of(directory)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
+        except OSError as fault:
+            return Listed("", SchedulerState.UNKNOWN, "unknown", f"its files can't be read: {fault.strerror}")
         if native_id is None:
             return None
         if isinstance(claim, Voided):
@@ -388,7 +412,7 @@ class Engine:
         return self.queue.get(tag) or self._resting.get(tag)
 
     def _knows(self, tag: str) -> bool:
-        return tag in self.running or tag in self.ended or self._waiting(tag) is not None
+        return tag in self.running or tag in self._lingering or tag in self.ended or self._waiting(tag) is not None
 
     def _withdraw(self, waiting: Waiting) -> None:
         """The attempt is out of the queue; the claim makes that hold after a restart too."""

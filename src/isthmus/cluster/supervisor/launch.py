@@ -24,14 +24,14 @@ _PLACE_FILE = "place"
 
 @dataclass(slots=True)
 class Running:
-    """A wrapper that was started, by us (`is_child`) or by a supervisor before us; `since` is epoch seconds."""
+    """A wrapper that was started, by us (`is_child`) or by a supervisor before us, at `since_s` of `uptime_s`."""
 
     tag: str
     native_id: str
     pid: int
     pidfd: int
     is_child: bool
-    since: float
+    since_s: float
     walltime_s: int
     allotment: Allotment
 
@@ -52,7 +52,7 @@ class Launcher:
         if allotment.gpus or self.sandbox.uid_base is not None:
             (directory / _PLACE_FILE).write_text(" ".join(map(str, (allotment.place, *allotment.gpus))))
         hand_over(directory, self.sandbox.uid(allotment))
-        booted_cs = round((time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) * 100)
+        booted_cs = round((time.time() - uptime_s()) * 100)
         argv = ["/bin/sh", str(WRAPPER), str(directory), order.tag, native_id, "1"]
         argv += [str(self.root / "events"), str(self.boot_id_path), str(booted_cs), str(group), PROGRAM_PATH]
         argv += self.sandbox.launcher(directory, order, allotment)
@@ -61,9 +61,7 @@ class Launcher:
         pid = os.posix_spawn(
             argv[0], argv, environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED, file_actions=_QUIET
         )
-        return Running(
-            order.tag, native_id, pid, os.pidfd_open(pid), True, time.time(), order.resources.walltime_s, allotment
-        )
+        return Running(order.tag, native_id, pid, _pidfd(pid), True, uptime_s(), order.resources.walltime_s, allotment)
 
     def adopt(self, directory: Path, holder: Holder, order: StagedOrder, need: Need) -> Running | None:
         """The wrapper that holds the claim, if it still runs."""
@@ -71,10 +69,8 @@ class Launcher:
         if pidfd is None:
             return None
         allotment = Allotment(need, *self.place(directory))
-        walltime_s = order.resources.walltime_s
-        return Running(
-            order.tag, holder.native_id, holder.process.pid, pidfd, False, holder.since, walltime_s, allotment
-        )
+        walltime_s, since_s = order.resources.walltime_s, holder.process.started_ticks / os.sysconf("SC_CLK_TCK")
+        return Running(order.tag, holder.native_id, holder.process.pid, pidfd, False, since_s, walltime_s, allotment)
 
     def place(self, directory: Path) -> tuple[int, tuple[int, ...]]:
         """The place and gpus that the attempt was given last; -1, which is nobody's, where it needs none."""
@@ -94,25 +90,39 @@ class Launcher:
         _, status = os.waitpid(running.pid, 0)
         return os.waitstatus_to_exitcode(status)
 
-    def clear(self, tag: str) -> None:
+    def clear(self, tag: str) -> bool:
         """Nothing that the program started runs on, as far as its group, its sandbox or its environment tell.
 
         With another user id its environment is looked at too; the user id alone might be another gateway's.
+        False: something can't be killed now.
         """
         groups = self.groups
-        if groups:
-            kill_until_none(lambda: groups.members(tag))
-        if self.sandbox.isolation == UID:
-            kill_until_none(lambda: marked([f"ISTHMUS_TAG={tag}"]))
+        gone = groups is None or kill_until_none(lambda: groups.members(tag))
+        return gone and (self.sandbox.isolation != UID or kill_until_none(lambda: marked([f"ISTHMUS_TAG={tag}"])))
 
-    def bury(self, tags: list[str]) -> None:
-        """Nothing runs on of attempts whose wrappers died without a word."""
+    def bury(self, tags: list[str]) -> bool:
+        """Nothing runs on of attempts whose wrappers died without a word. False: something can't be killed now."""
         if not tags:
-            return
+            return True
         groups = self.groups
-        if groups:
-            kill_until_none(lambda: [pid for tag in tags for pid in groups.members(tag)])
-        kill_until_none(lambda: marked(f"ISTHMUS_TAG={tag}" for tag in tags))
+        gone = groups is None or kill_until_none(lambda: [pid for tag in tags for pid in groups.members(tag)])
+        return gone and kill_until_none(lambda: marked(f"ISTHMUS_TAG={tag}" for tag in tags))
+
+
+def uptime_s() -> float:
+    """Seconds since the machine booted: unlike the time of day nobody sets it, and /proc counts by it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _pidfd(pid: int) -> int:
+    """A descriptor of our child. OSError: there was none to have, and the child is gone with its group."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 _QUIET = (

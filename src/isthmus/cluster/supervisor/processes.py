@@ -99,14 +99,18 @@ def marked(marks: Iterable[str]) -> Iterator[int]:
             yield pid
 
 
-def kill_until_none(find: Callable[[], Iterable[int]]) -> None:
-    """Everything that `find` names got SIGKILL, and what it names anew too, until it names nobody that still runs."""
+def kill_until_none(find: Callable[[], Iterable[int]]) -> bool:
+    """Everything that `find` names got SIGKILL, and what it names anew too, until it names nobody that still runs.
+
+    False: after a hundred looks, about a second, it still names somebody.
+    """
     for look in range(100):  # a bound for processes that can't die now, because a disk does not answer
         found = [pid for pid in find() if pid != os.getpid() and is_running(pid)]
         if not found:
-            return
+            return True
         send(signal.SIGKILL, found)
         time.sleep(0.0005 * min(look, 20))  # dying takes a moment
+    return False
 
 
 def send(number: signal.Signals, pids: Iterable[int]) -> None:

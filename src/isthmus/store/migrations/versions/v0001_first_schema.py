@@ -137,7 +137,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all",
         "jobs",
-        ["created_at", "number"],
+        ["number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -145,7 +145,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all_application",
         "jobs",
-        ["application", "created_at", "number"],
+        ["application", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -153,7 +153,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all_archived",
         "jobs",
-        ["created_at", "number"],
+        ["number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NOT NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NOT NULL AND deleted_at IS NULL"),
@@ -161,7 +161,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all_both",
         "jobs",
-        ["state", "application", "created_at", "number"],
+        ["state", "application", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -169,7 +169,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all_name",
         "jobs",
-        ["name", "created_at", "number"],
+        ["name", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -177,7 +177,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all_state",
         "jobs",
-        ["state", "created_at", "number"],
+        ["state", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -190,6 +190,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
     )
+    op.create_index("ix_jobs_created_at_number", "jobs", ["created_at", "number"], unique=False)
     op.create_index(
         "ix_jobs_due",
         "jobs",
@@ -209,7 +210,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine",
         "jobs",
-        ["owner_id", "created_at", "number"],
+        ["owner_id", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -217,7 +218,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine_application",
         "jobs",
-        ["owner_id", "application", "created_at", "number"],
+        ["owner_id", "application", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -225,7 +226,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine_archived",
         "jobs",
-        ["owner_id", "created_at", "number"],
+        ["owner_id", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NOT NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NOT NULL AND deleted_at IS NULL"),
@@ -233,7 +234,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine_both",
         "jobs",
-        ["owner_id", "state", "application", "created_at", "number"],
+        ["owner_id", "state", "application", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -241,7 +242,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine_name",
         "jobs",
-        ["owner_id", "name", "created_at", "number"],
+        ["owner_id", "name", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -249,7 +250,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_mine_state",
         "jobs",
-        ["owner_id", "state", "created_at", "number"],
+        ["owner_id", "state", "number"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
@@ -382,7 +383,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
         sa.ForeignKeyConstraint(["job"], ["jobs.number"], name="fk_outputs_job_jobs"),
         sa.ForeignKeyConstraint(["sha256"], ["files.sha256"], name="fk_outputs_sha256_files"),
         sa.PrimaryKeyConstraint("id", name="pk_outputs"),
-        sa.UniqueConstraint("job", "attempt", "path", name="uq_outputs_job_attempt_path"),
+        sa.UniqueConstraint("job", "attempt", "name", "path", name="uq_outputs_job_attempt_name_path"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_outputs_sha256", "outputs", ["sha256"], unique=False)
