@@ -263,6 +263,8 @@ def _program_ended(job: Job, end: EndRecord, now: float) -> Decision:
         native_id=attempt.native_id or end.native_id,
         claimed_by=end.native_id,
         run=end.run,
+        scheduler_state=SchedulerState.ENDED,
+        scheduler_word="ended",
         started_at=attempt.started_at or end.started_at,
         ended_at=end.ended_at or now,
         exit_code=end.code,

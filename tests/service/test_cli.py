@@ -190,7 +190,7 @@ def test_applications_and_clusters_are_listed(gateway: GatewayProcess) -> None:
 
 # --- following ----------------------------------------------------------------------------------------------
 def test_watching_a_job_that_completes_ends_with_0(gateway: GatewayProcess) -> None:
-    ended = gateway.run("watch", gateway.submit("--upto", "1", "--linger-s", "1"))
+    ended = gateway.run("watch", gateway.submit("--upto", "1", "--linger-s", "5"))
     assert ended.code == 0
     assert "  | step 1" in ended.lines
     assert "COMPLETED" in ended.lines[-1]

@@ -123,6 +123,12 @@ def test_the_record_gives_the_cause_and_the_final_state(record: dict[str, object
     assert (job.cause, job.state) == (cause, final)
 
 
+def test_an_ended_attempt_is_not_shown_with_the_schedulers_last_word_before_its_end() -> None:
+    attempt = after(RUNNING, STARTED, ended()).attempt
+    assert attempt is not None
+    assert attempt.scheduler_state is SchedulerState.ENDED
+
+
 def test_an_end_by_signal_after_our_cancel_is_cancelled_by_the_user() -> None:
     job = after(wished(RUNNING), Facts(cancel_sent=True), ended(143, stopped_by="cancel"), COLLECTED)
     assert (job.state, job.cause) == (S.CANCELLED, Cause.CANCELLED_BY_USER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from isthmus.store.leases import Lease
 _log = structlog.get_logger(__name__)
 
 GATEWAY = "gateway"
-AGAIN_S = 1.0
+AGAIN_S = 0.5
+AGAIN_MOST_S = 60.0  # a duty that fails again and again is tried ever more slowly
 Duty = Callable[[Lease], Coroutine[None, None, None]]
 THREADS = 64  # for the store and for staging, which must not keep each other waiting
 
@@ -62,7 +64,9 @@ class Controller:
 
     async def _for_ever(self, name: str, duty: Duty) -> None:
         """The duty is worked whenever its lease is ours; a fault of it ends the lease, not the process."""
+        pause_s = AGAIN_S
         while True:
+            began = time.monotonic()
             try:
                 async with self.keeper.held(name) as held, asyncio.TaskGroup() as group:
                     _log.info("lease taken", lease=name, epoch=held.lease.epoch)
@@ -71,8 +75,9 @@ class Controller:
             except* LeaseLost:
                 _log.warning("lease lost", lease=name)
             except* Exception:
-                _log.exception("a duty failed and starts again", lease=name)
-                await asyncio.sleep(AGAIN_S)
+                pause_s = AGAIN_S if time.monotonic() - began > AGAIN_MOST_S else min(pause_s * 2, AGAIN_MOST_S)
+                _log.exception("a duty failed and starts again", lease=name, pause_s=pause_s)
+                await asyncio.sleep(pause_s)
 
     def _duty_of(self, name: str, config: ClusterConfig) -> Duty:
         async def work(lease: Lease) -> None:
