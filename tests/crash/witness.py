@@ -214,8 +214,9 @@ def _wrong(job: Shown, evidence: Evidence) -> Iterator[str]:
     asked = next((request for request in evidence.asked if job.id in request.answers), None)
     yield from _wrong_steps(job)
     yield from _wrong_times(job, starts, ends, evidence.alive)
+    stopped = any(entry.deed == "stop" and entry.tag in job.tags for entry in evidence.accounting)
     if not struck:
-        yield from _wrong_progress(job, starts, ends)
+        yield from _wrong_progress(job, starts, ends, stopped)
     if job.state in FINAL:
         if not job.cause or not job.evidence:
             yield f"{job.name} is {job.state} without a cause or evidence"
@@ -251,10 +252,13 @@ def _wrong_times(
             yield f"the program of {job.name} ended {end.at - final_at:.2f} s after {job.state} was decided"
 
 
-def _wrong_progress(job: Shown, starts: Sequence[Start], ends: Sequence[End]) -> Iterator[str]:
-    """Words about a program that nobody hit: it was started when that is said, and had ended when that is said."""
+def _wrong_progress(job: Shown, starts: Sequence[Start], ends: Sequence[End], stopped: bool) -> Iterator[str]:
+    """Words about a program that nobody hit: it was started when that is said, and had ended when that is said.
+
+    One that the scheduler stopped may have got its TERM between its start and its first act, so its ledger may be empty.
+    """
     for step in job.steps:
-        if step.after in NEEDS_A_START and not starts:
+        if step.after in NEEDS_A_START and not starts and not stopped:
             yield f"{job.name} was shown {step.after}, and its program never started"
         if step.after == "STAGING_OUT" and ends and min(end.at for end in ends) > step.at + CLOCK_S:
             yield f"{job.name} was shown STAGING_OUT before its program ended"
