@@ -255,7 +255,7 @@ def _wrong_times(
 def _wrong_progress(job: Shown, starts: Sequence[Start], ends: Sequence[End], stopped: bool) -> Iterator[str]:
     """Words about a program that nobody hit: it was started when that is said, and had ended when that is said.
 
-    One that the scheduler stopped may have got its TERM between its start and its first act, so its ledger may be empty.
+    One that the scheduler stopped may have got its TERM between its start and its first act: its ledger may be empty.
     """
     for step in job.steps:
         if step.after in NEEDS_A_START and not starts and not stopped:
