@@ -74,13 +74,17 @@ def freeze_and_wake(rig: Rig, failpoints: str) -> bool:
 
 
 def reach_with_controller(rig: Rig, failpoints: str, reached: Callable[[Child], bool]) -> Child:
-    """An armed controller came to its place, with another one waiting to take over."""
+    """An armed controller came to its place, with another one, the last started, waiting to take over."""
     if "settle" in failpoints:
         cancelled_while_submitting(rig)
     every_way(rig)
-    controller = rig.start_controller(failpoints)
-    until(lambda: holds_lease(controller) or reached(controller), "the armed controller holds the lease")
-    rig.start_controller()
+    controller, other = rig.start_controller(failpoints), rig.start_controller()
+    either = (controller, other)
+    until(lambda: any(map(holds_lease, either)) or reached(controller), "a controller holds the lease")
+    if holds_lease(other) and not reached(controller):  # it was quicker: out of the way with it
+        other.kill()
+        until(lambda: holds_lease(controller) or reached(controller), "the armed controller holds the lease")
+        rig.start_controller()
 
     def looked() -> bool:
         return reached(controller) or (bool(rig.look()) and reached(controller))
@@ -131,7 +135,7 @@ def killed_api(place: str) -> Scenario:
 
     def play(rig: Rig) -> Verdict:
         rig.start_controller()
-        for count in range(1, 4):
+        for count in (1, 2):
             rig.replace_front(f"{place}=kill:{count}")
             rig.ask(Kind.QUICK)
             rig.ask(Kind.NAP, 0.1, cancel=Plan("QUEUED"))

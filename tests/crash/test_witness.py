@@ -71,6 +71,21 @@ def test_a_cancelled_job_that_never_started_is_clean() -> None:
     assert verdict.is_clean, str(verdict)
 
 
+def stopped_at(at: float) -> Evidence:
+    """A job that was cancelled, shown RUNNING at 10.1, and whose program never told anything."""
+    shown = ended("CANCELLED", "cancelled_by_user", 143)
+    accounting = (*GOOD.accounting, Entry(at, "stop", "g1", "1.1"))
+    return replace(GOOD, asked=(CANCELLED,), shown=(shown,), ledger=Ledger(), accounting=accounting)
+
+
+def test_a_program_stopped_as_it_starts_may_have_told_nothing() -> None:
+    assert judge(stopped_at(10.0)).is_clean, str(judge(stopped_at(10.0)))
+
+
+def test_a_program_stopped_long_after_its_start_must_have_told_of_it() -> None:
+    assert judge(stopped_at(60.0)).wrong
+
+
 def test_a_struck_job_may_fail_without_an_end() -> None:
     evidence = replace(GOOD, shown=(ended("FAILED"),), ledger=Ledger((START,)), struck=frozenset({"g1"}))
     assert judge(evidence).is_clean, str(judge(evidence))

@@ -20,12 +20,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import psycopg
 
 CLOCK_S = 0.1
 """How far two readings of the machine's clocks may lie apart: the ledger's is cut to hundredths of a second."""
+
+START_S = 2.0
+"""How long a busy machine may take from a claim to the first line of the program."""
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 NEEDS_A_START = frozenset({"RUNNING", "STAGING_OUT", "COMPLETED"})
@@ -185,7 +189,7 @@ def _overlaps(job: Shown, starts: Sequence[Start], evidence: Evidence) -> Iterat
     for earlier, later in pairwise(starts):
         end = evidence.ledger.ends.get(earlier.uuid)
         over = [entry.at for entry in evidence.accounting if entry.deed == "end" and entry.tag == earlier.tag]
-        ended_at = end.at if end else min(over, default=float("inf"))
+        ended_at = end.at if end else min(over, default=inf)
         if ended_at > later.at + CLOCK_S:
             yield f"{job.name} was started again before {earlier.tag} had ended"
 
@@ -214,9 +218,9 @@ def _wrong(job: Shown, evidence: Evidence) -> Iterator[str]:
     asked = next((request for request in evidence.asked if job.id in request.answers), None)
     yield from _wrong_steps(job)
     yield from _wrong_times(job, starts, ends, evidence.alive)
-    stopped = any(entry.deed == "stop" and entry.tag in job.tags for entry in evidence.accounting)
     if not struck:
-        yield from _wrong_progress(job, starts, ends, stopped)
+        stops = [entry.at for entry in evidence.accounting if entry.deed == "stop" and entry.tag in job.tags]
+        yield from _wrong_progress(job, starts, ends, min(stops, default=inf))
     if job.state in FINAL:
         if not job.cause or not job.evidence:
             yield f"{job.name} is {job.state} without a cause or evidence"
@@ -252,13 +256,16 @@ def _wrong_times(
             yield f"the program of {job.name} ended {end.at - final_at:.2f} s after {job.state} was decided"
 
 
-def _wrong_progress(job: Shown, starts: Sequence[Start], ends: Sequence[End], stopped: bool) -> Iterator[str]:
+def _wrong_progress(job: Shown, starts: Sequence[Start], ends: Sequence[End], stopped_at: float) -> Iterator[str]:
     """Words about a program that nobody hit: it was started when that is said, and had ended when that is said.
 
-    One that the scheduler stopped may have got its TERM between its start and its first act: its ledger may be empty.
+    One that the scheduler stopped as it started may have got its TERM before its first line. Stopped later, or shown
+    as COMPLETED, it must have told of its start.
     """
+    shown_at = min((step.at for step in job.steps if step.after in NEEDS_A_START), default=inf)
+    excused = job.state != "COMPLETED" and stopped_at <= shown_at + START_S
     for step in job.steps:
-        if step.after in NEEDS_A_START and not starts and not stopped:
+        if step.after in NEEDS_A_START and not starts and not excused:
             yield f"{job.name} was shown {step.after}, and its program never started"
         if step.after == "STAGING_OUT" and ends and min(end.at for end in ends) > step.at + CLOCK_S:
             yield f"{job.name} was shown STAGING_OUT before its program ended"

@@ -121,8 +121,9 @@ def test_on_postgresql_a_take_waits_for_a_write_that_began_before(postgres_datab
     engine.dispose()
 
 
+@pytest.mark.parametrize("rows", [0, 2], ids=["after one statement", "after many rows at once"])
 def test_on_postgresql_a_holder_frozen_in_a_transaction_is_cut_off_so_that_another_can_take_over(
-    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     monkeypatch.setattr("isthmus.store.database.IDLE_S", 0.5)
     with Store.open(postgres_database) as store:
@@ -130,7 +131,10 @@ def test_on_postgresql_a_holder_frozen_in_a_transaction_is_cut_off_so_that_anoth
         assert lease is not None
         frozen = Database.at(postgres_database)
         with pytest.raises(StorageFault), frozen.write() as transaction:
-            hold(transaction, lease)  # as an apply begins; and then its process sleeps
+            hold(transaction, lease)  # as an apply begins
+            if rows:
+                transaction.execute(text("UPDATE users SET name = name WHERE id = :id"), [{"id": "none"}] * rows)
+            # and then its process sleeps
 
             assert store.take("local", "new", store.lease_row("local")) == Lease("local", "new", 2)
 

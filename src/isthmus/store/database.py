@@ -17,7 +17,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, FromClause, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -130,6 +130,16 @@ def _postgres_engine(url: URL) -> Engine:
         cursor.execute(f"SET lock_timeout = {int(WRITE_WAIT_S * 1000)}")
         cursor.close()
         connection.commit()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _stay_within_idle_time(
+        connection: Connection, cursor: DBAPICursor, words: str, values: object, context: object, many: bool
+    ) -> None:
+        """PostgreSQL does not count idleness after an executemany: psycopg ends it with a Flush behind its Sync."""
+        if many:
+            own = connection.connection.cursor()
+            own.execute("SELECT 1")
+            own.close()
 
     return engine
 
