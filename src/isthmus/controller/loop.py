@@ -20,10 +20,11 @@ import structlog
 
 from isthmus.cluster import Cluster
 from isthmus.controller.deeds import Deeds, Learnt
-from isthmus.errors import IsthmusError, LeaseLost, NoAnswer, StorageFault
+from isthmus.controller.pace import Pace
+from isthmus.errors import LeaseLost, NoAnswer, StorageFault
 from isthmus.facts import NOTHING, Facts
 from isthmus.failpoint import reach
-from isthmus.job import Cause, Job, JobState
+from isthmus.job import Job, JobState
 from isthmus.lifecycle import Action, Decision, Policy, action_of, decide
 from isthmus.store import ImpossibleChange, Store
 from isthmus.store.leases import Lease
@@ -70,19 +71,21 @@ class ClusterLoop:
         try:
             live = await asyncio.to_thread(self.store.live, self.cluster.name)
             await self._dispatch(job for job in live if job.state is not JobState.ACCEPTED)
+            pace = Pace()
             while True:
                 began = time.monotonic()
+                await self._wait()
+                woken = time.monotonic()
                 await self._round()
-                await self._pause(time.monotonic() - began)
+                await asyncio.sleep(pace.rest_s(woken - began, time.monotonic() - woken))
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.cluster.close()
 
-    async def _pause(self, round_s: float) -> None:
-        """Waits for news; at least as long as the last round took, so that a busy loop does more in each round."""
-        await asyncio.sleep(min(round_s, PAUSE_S))
+    async def _wait(self) -> None:
+        """News has come, or it is time to look for some."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), PAUSE_S)
         self._news.clear()
@@ -118,7 +121,6 @@ class ClusterLoop:
         stored: list[Job] = []
         for start in range(0, len(decisions), BATCH):
             stored += await self._apply(decisions[start : start + BATCH], now)
-        self._discard(stored)
         return [job for job in stored if job.next_check_at <= now]
 
     def _of(self, job: Job, facts: Facts, now: float) -> Decision | None:
@@ -147,12 +149,6 @@ class ClusterLoop:
         _log.exception("a job met a fault of ours and is left alone for a while", job=job.id)
         self._busy.add(job.id)
         asyncio.get_running_loop().call_later(SET_ASIDE_S, self._busy.discard, job.id)
-
-    def _discard(self, jobs: Iterable[Job]) -> None:
-        """The directories of ended attempts go; what was worth keeping is in the file store."""
-        tags = [job.attempt.tag for job in jobs if job.attempt and job.state.is_final and job.cause is not Cause.LOST]
-        if tags:
-            self._start(self._try(self.cluster.discard(tags)))
 
     # --- acting ---------------------------------------------------------------------------------------------
     async def _dispatch(self, jobs: Iterable[Job], news: Collection[str] = ()) -> None:
@@ -212,12 +208,6 @@ class ClusterLoop:
         _log.warning("contact", cluster=self.cluster.name, lost=bool(trouble), words=trouble)
         with contextlib.suppress(LeaseLost, StorageFault):
             await asyncio.to_thread(self.store.mark_contact, self.lease, self.cluster.name, self._contact_lost_since)
-
-    async def _try(self, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except (IsthmusError, OSError) as fault:
-            _log.warning("left for later", cluster=self.cluster.name, fault=str(fault))
 
 
 _STAGING = frozenset({Action.STAGE_IN, Action.STAGE_OUT})

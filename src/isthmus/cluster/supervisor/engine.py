@@ -26,18 +26,18 @@ from isthmus.cluster.attempts import (
     StagedOrder,
     claim_of,
     directory_of,
-    end_of,
     hold,
     is_over,
     native_id_of,
     order_of,
 )
 from isthmus.cluster.supervisor.accounting import Accounting, Deed, Entry
+from isthmus.cluster.supervisor.ends import ended, record_of, without_record
 from isthmus.cluster.supervisor.launch import Launcher, Running, uptime_s
 from isthmus.cluster.supervisor.sandbox import BUBBLEWRAP
 from isthmus.cluster.supervisor.slots import Allotment, Queue, Slots, Waiting, need_of, refusal
 from isthmus.cluster.supervisor.stop import Stop, stop_program, stop_word, write_stop
-from isthmus.facts import Accepted, EndRecord, Listed, NeverSubmitted, Rejected, Voided
+from isthmus.facts import Accepted, Listed, NeverSubmitted, Rejected, Voided
 from isthmus.failpoint import reach
 from isthmus.job import Cause, SchedulerState
 
@@ -171,11 +171,11 @@ class Engine:
         if native_id is None or isinstance(claim, Voided):
             return None
         if isinstance(claim, Holder):
-            if _record(directory, claim.run):
+            if record_of(directory, claim.run):
                 return None
             return None if self._adopt(tag, directory, claim) else claim
         if tag in self.started_before:
-            self.ended[tag] = _ended(self.started_before[tag], "machine restarted", Cause.NODE_FAILURE)
+            self.ended[tag] = ended(self.started_before[tag], "machine restarted", Cause.NODE_FAILURE)
         elif order := self._order(tag, directory, native_id):
             self.queue.add(Waiting(tag, native_id, need_of(order.resources)))
         return None
@@ -202,7 +202,7 @@ class Engine:
             if isinstance(claim_of(directory), Holder):
                 return None
             hold(directory / "claim", SUPERVISOR_VOID)
-            self.ended[tag] = _ended(native_id, "its order can't be read", Cause.LAUNCH_FAILED)
+            self.ended[tag] = ended(native_id, "its order can't be read", Cause.LAUNCH_FAILED)
             return None
 
     # --- starting ----------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Engine:
         if order and order.isolation == BUBBLEWRAP != isolation:
             hold(directory / "claim", SUPERVISOR_VOID)
             words = f"it was staged for {BUBBLEWRAP}, which no longer works here"
-            self.ended[waiting.tag] = _ended(waiting.native_id, words, Cause.LAUNCH_FAILED)
+            self.ended[waiting.tag] = ended(waiting.native_id, words, Cause.LAUNCH_FAILED)
             return None
         return order
 
@@ -333,7 +333,7 @@ class Engine:
 
     def _clear_away(self, tag: str, holder: Holder, code: int | None) -> None:
         """What the attempt left behind is gone, and then it is concluded; until then it is listed as completing."""
-        has_record = _record(directory_of(self.root, tag), holder.run) is not None
+        has_record = record_of(directory_of(self.root, tag), holder.run) is not None
         if self.launcher.clear(tag) and (has_record or self.launcher.bury([tag])):
             self._lingering.pop(tag, None)
             self._conclude(tag, holder, code)
@@ -345,28 +345,14 @@ class Engine:
     def _conclude(self, tag: str, holder: Holder, code: int | None) -> None:
         """Nothing of the attempt runs any more: its record tells how it ended, or we say what we know."""
         directory = directory_of(self.root, tag)
-        if record := _record(directory, holder.run):
+        if record := record_of(directory, holder.run):
             self._account([Entry(Deed.END, tag, holder.native_id, f"exit code {record.code}")])
             return
-        listed = self._without_record(directory, holder, code)
+        listed = without_record(directory, holder, code, self.launcher.boot_id)
         self.ended[tag] = listed
         self._account([Entry(Deed.END, tag, holder.native_id, listed.word)])
         with suppress(OSError), (self.root / "events").open("a", encoding="ascii") as events:
             events.write(f"ended {tag} {holder.native_id}\n")  # a hint, as the wrapper's own lines are
-
-    def _without_record(self, directory: Path, holder: Holder, code: int | None) -> Listed:
-        if holder.process.boot_id != self.launcher.boot_id:
-            return _ended(holder.native_id, "machine restarted", Cause.NODE_FAILURE)
-        if code == 74:
-            return _ended(holder.native_id, "ended, but its end record could not be written", None)
-        killed = code is not None and code < 0  # of another's child nobody learns how it ended
-        word = "killed" if killed else "ended without a record"
-        match stop_word(directory):
-            case Stop.WALLTIME:
-                return _ended(holder.native_id, word, Cause.WALLTIME)
-            case Stop.CANCEL:
-                return _ended(holder.native_id, word, Cause.CANCELLED_ON_CLUSTER)
-        return _ended(holder.native_id, word, Cause.SIGNAL if killed else None)
 
     def release_group(self, tag: str) -> None:
         """The attempt's control group is gone, now or when its last process is."""
@@ -391,11 +377,11 @@ class Engine:
             return None
         if isinstance(claim, Voided):
             self._forget(tag)
-            return _ended(native_id, "withdrawn before it started", None)
+            return ended(native_id, "withdrawn before it started", None)
         if waiting := self._waiting(tag):
             return Listed(native_id, SchedulerState.QUEUED, "queued", self._reason(waiting))
-        if claim and _record(directory, claim.run):
-            return _ended(claim.native_id, "ended", None)
+        if claim and record_of(directory, claim.run):
+            return ended(claim.native_id, "ended", None)
         self.take_in([tag])  # not known, though it has a marker: somebody mended the files
         self._start_soon()
         return Listed(native_id, SchedulerState.UNKNOWN, "unknown")
@@ -436,15 +422,3 @@ class Engine:
                 self.accounting.write(entries)
             except OSError as fault:
                 _log.error("the accounting could not be written: %s", fault)
-
-
-def _record(directory: Path, run: int) -> EndRecord | None:
-    try:
-        return end_of(directory, run)
-    except Malformed as fault:
-        _log.warning("%s", fault)
-        return None
-
-
-def _ended(native_id: str, word: str, cause: Cause | None) -> Listed:
-    return Listed(native_id, SchedulerState.ENDED, word, cause=cause, proved_ended=True)
