@@ -209,6 +209,21 @@ def test_outputs_are_stored_with_the_decision_that_brings_them(store: Store, ann
     assert store.may_read(ann, file.sha256)
 
 
+def test_one_file_may_be_the_output_of_two_rules(store: Store, ann: Viewer, lease: Lease) -> None:
+    job_id = accepted(store, ann)
+    advanced(store, lease, [job_id], JobState.STAGING_OUT)
+    file = a_file("picture")
+    both = [OutputFile(name, "storms.png", file.sha256, file.size, "image/png") for name in ("map", "pictures")]
+    done = replace(moved(stored(store, job_id), JobState.COMPLETED), outputs=tuple(both))
+
+    assert store.apply(lease, [done], 50.0) == [True]
+
+    assert [(found.name, found.path) for found in store.job(ann, job_id).outputs] == [
+        ("map", "storms.png"),
+        ("pictures", "storms.png"),
+    ]
+
+
 def test_a_lost_job_that_came_back_has_its_outputs_collected_anew(store: Store, ann: Viewer, lease: Lease) -> None:
     job_id = accepted(store, ann)
     advanced(store, lease, [job_id], JobState.STAGING_OUT)

@@ -202,6 +202,9 @@ FAULTS = [
     ("20 * files.text.size_mib)", "", 15, "resources.memory_mib.computed", "is not an expression"),
     ("20 * files.text.size_mib", "True", 15, "resources.memory_mib.computed", "truth values are not numbers"),
     ("20 * files.text.size_mib", "ceil(1, 2)", 15, "resources.memory_mib.computed", "ceil takes one number"),
+    # outputs
+    ("counts: {glob", "stdout: {glob", 11, "outputs.stdout", "what every program prints"),
+    ("counts: {glob", "stderr: {glob", 11, "outputs.stderr", "what every program prints"),
     # deployments
     ('"*": {var', '"a b": {var', 18, "deployments.a b", "is not the name of a cluster"),
     ("{bin:", "{Bin:", 18, "deployments.*.variables", "lower-case letters"),
