@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 
 from isthmus.errors import ConfigurationError
 
@@ -34,11 +34,15 @@ class DatabaseConfig(_Strict):
 
 
 class ApiConfig(_Strict):
-    """`[api]`: where the web process listens, and the most it takes in."""
+    """`[api]`: where the web process listens, the most it takes in, and whose word it takes for a client's address.
+
+    `trusted_proxies` are addresses and networks: of a request from one of them, `X-Forwarded-For` says the client.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8700
     max_upload_mib: Annotated[int, Field(ge=1)] = 10240
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
 class ApplicationsConfig(_Strict):

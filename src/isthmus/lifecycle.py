@@ -65,7 +65,7 @@ class Action(Enum):
     SETTLE = auto()  # close the submit marker and find out what became of the try
     OBSERVE = auto()
     CANCEL = auto()  # of a started program
-    WITHDRAW = auto()  # cancel and void: of one not seen started
+    WITHDRAW = auto()  # of one not seen started: void its claim and, if that was free, take it out of the queue
     STAGE_OUT = auto()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,6 +197,18 @@ def test_what_everybody_may_do_shows_nothing_of_others(rig: Rig, things: Things,
 @pytest.mark.parametrize("route", sorted(ADMINISTRATORS))
 def test_users_may_not_do_what_administrators_do(rig: Rig, things: Things, route: str) -> None:
     assert ask(rig.person("mallory").client, route, things)[0] == 403
+
+
+def test_with_a_one_time_password_one_can_do_nothing_but_choose_another(
+    things: Things, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with serving(tmp_path_factory.mktemp("first")) as rig:
+        once = rig.store.ensure_administrator() or ""
+        newcomer = rig.client(rig.client().post("/tokens", auth=("admin", once), json={}).json()["token"])
+        for route in sorted((OWN | BULK | ADMINISTRATORS | OTHERS) - {"GET /me", "POST /me/password"}):
+            status, words = ask(newcomer, route, things)
+            assert (status, json.loads(words)["code"]) == (403, "password_must_change"), route
+            assert "/me/password" in words, route
 
 
 def test_the_owner_and_administrators_find_what_others_do_not(rig: Rig, things: Things) -> None:

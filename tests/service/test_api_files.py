@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -232,6 +234,44 @@ def test_one_of_several_files_of_an_output_is_named_by_its_path(rig: Rig, ada: P
     assert ada.client.get(path, params={"path": "said.txt"}).content == b"one"
     assert ada.client.get(path, params={"path": "nowhere"}).status_code == 404
     assert ada.client.get(f"/jobs/{job_id}/outputs/other").status_code == 404
+
+
+STRANGE = (
+    "a/said\n.txt",
+    "said\r\nSet-Cookie: session=stolen\r\n\r\n<script>",
+    '"; filename="evil.exe',
+    "\x1b[2J\x7f\u0085\u2028",
+    "/".join(["deep" * 50] * 19) + "/" + "ü" * 120,
+)
+
+
+@pytest.mark.parametrize("path", STRANGE)
+def test_a_file_of_any_name_is_sent_and_its_name_stays_in_its_header(rig: Rig, ada: Person, path: str) -> None:
+    job_id = submitted(ada)
+    rig.run_to_end(job_id, {path: b"strange", "other": b"one more"})
+    answer = ada.client.get(f"/jobs/{job_id}/outputs/said", params={"path": path})
+    assert (answer.status_code, answer.content) == (200, b"strange")
+    assert "set-cookie" not in answer.headers
+    plain, encoded = re.fullmatch(
+        r'attachment; filename="([^"]*)"; filename\*=UTF-8\'\'([\w.%~-]*)', answer.headers["content-disposition"]
+    ).groups()  # type: ignore[union-attr]  # None fails the test as well
+    assert re.fullmatch(r"[A-Za-z0-9._ -]*", plain)
+    assert unquote(encoded) == path.rpartition("/")[2]
+
+
+def test_a_file_of_any_name_can_be_an_input(rig: Rig, ada: Person) -> None:
+    earlier, path = submitted(ada), "deep/" * 100 + "sa\nid.txt"
+    rig.run_to_end(earlier, {path: b"strange", "other.txt": b"one more"})
+    one = {"job": earlier, "output": "said", "path": path}
+    later = ada.client.post("/jobs", json={**HELLO, "files": {"paper": one}})
+    assert (later.status_code, later.json()["files"]["paper"][0]["output"]) == (201, path)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "x" * 4097])
+def test_a_path_that_no_file_can_have_is_refused(rig: Rig, ada: Person, path: str) -> None:
+    job_id = submitted(ada)
+    answer = ada.client.get(f"/jobs/{job_id}/outputs/said", params={"path": path})
+    assert (answer.status_code, set(faults(answer))) == (422, {"query.path"})
 
 
 def test_all_outputs_come_as_one_zip_file(rig: Rig, ada: Person) -> None:

@@ -125,15 +125,22 @@ def test_a_bad_request_is_refused_with_the_fields_name(ada: Person, body: dict[s
 
 def test_a_body_that_is_not_json_is_refused(ada: Person) -> None:
     assert ada.client.post("/jobs", content=b"application=echo").status_code == 415
-    broken = ada.client.post("/jobs", content=b"{", headers={"Content-Type": "application/json"})
-    assert (broken.status_code, faults(broken)) == (422, {"body": "json_invalid"})
+    assert sent(ada, b"").status_code == 422
+    for broken in (b"{", b'{"application": "echo",}', b'{"application": "\xff"}', b"[1, 2", b"{'application': 'echo'}"):
+        answer = sent(ada, broken)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json"), broken
     digits = b'{"application": "echo", "inputs": {"times": ' + b"9" * 5000 + b"}}"
-    assert ada.client.post("/jobs", content=digits, headers={"Content-Type": "application/json"}).status_code == 400
+    assert (sent(ada, digits).status_code, sent(ada, digits).json()["code"]) == (400, "malformed_json")
     deep = b'{"application": "echo", "inputs": {"words": ' + b"[" * 5000 + b"]" * 5000 + b"}}"
-    assert ada.client.post("/jobs", content=deep, headers={"Content-Type": "application/json"}).status_code in (
-        400,
-        422,
-    )
+    assert sent(ada, deep).status_code in (400, 422)
+
+
+def test_where_a_body_stops_being_json_is_told(ada: Person) -> None:
+    assert sent(ada, b'{"application": echo}').json()["detail"].endswith("at character 16")
+
+
+def sent(person: Person, body: bytes) -> httpx.Response:
+    return person.client.post("/jobs", content=body, headers={"Content-Type": "application/json"})
 
 
 def test_a_large_body_is_refused_whether_it_says_so_or_not(ada: Person) -> None:

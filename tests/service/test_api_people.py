@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -131,15 +132,49 @@ def test_too_many_wrong_passwords_are_answered_with_when_to_try_again(tmp_path_f
         assert ada.client.get("/me").status_code == 200
 
 
+def test_behind_a_trusted_proxy_each_client_is_counted_by_itself(tmp_path: Path) -> None:
+    with serving(tmp_path, settings={"api": {"trusted_proxies": ["127.0.0.0/8", "10.1.1.1"]}}) as rig:
+        answers = [guessed(rig, n, "203.0.113.7") for n in range(11)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+        assert guessed(rig, 11, "203.0.113.8").status_code == 401
+        assert guessed(rig, 12, "203.0.113.9, 203.0.113.7, 10.1.1.1").status_code == 429
+
+
+def test_a_client_that_is_no_trusted_proxy_has_one_address_whatever_it_says(tmp_path: Path) -> None:
+    with serving(tmp_path, settings={"api": {"trusted_proxies": ["10.1.1.1"]}}) as rig:
+        answers = [guessed(rig, n, f"203.0.113.{n}") for n in range(11)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+
+
+def guessed(rig: Rig, n: int, forwarded_for: str) -> httpx.Response:
+    """A wrong password for yet another name, so that only addresses count."""
+    headers = {"X-Forwarded-For": forwarded_for}
+    return rig.client().post("/tokens", auth=(f"nobody-{n}", "wrong password"), json={}, headers=headers)
+
+
 def test_the_first_administrators_password_is_marked_as_one_to_change(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(tmp_path_factory.mktemp("home")) as rig:
         password = rig.store.ensure_administrator()
         assert password is not None
         made = NewTokenOut.model_validate(signed_in(rig, "admin", password).json())
-        assert made.must_change_password
-        change = {"old": password, "new": "a better password"}
-        assert rig.client(made.token).post("/me/password", json=change).status_code == 204
-        assert not signed_in(rig, "admin", "a better password").json()["must_change_password"]
+        assert (made.must_change_password, made.scopes) == (True, [])
+        newcomer, change = rig.client(made.token), {"old": password, "new": "a better password"}
+        assert newcomer.get("/me").json() == {"name": "admin", "role": "admin", "scopes": []}
+        assert newcomer.post("/me/password", json=change).status_code == 204
+        assert newcomer.get("/me").status_code == 401
+        then = NewTokenOut.model_validate(signed_in(rig, "admin", "a better password").json())
+        assert (then.must_change_password, then.scopes) == (False, ["read", "submit", "admin"])
+
+
+def test_a_token_of_a_one_time_password_ends_soon_whatever_was_asked(tmp_path: Path) -> None:
+    with serving(tmp_path) as rig:
+        password = rig.store.ensure_administrator() or ""
+        for asked in ({}, {"expires_at": "2090-01-01T00:00:00Z"}, {"scopes": ["read", "admin"]}):
+            made = NewTokenOut.model_validate(signed_in(rig, "admin", password, **asked).json())
+            assert made.expires_at is not None
+            left = datetime.fromisoformat(made.expires_at) - datetime.now(UTC)
+            assert timedelta(minutes=4) < left <= timedelta(minutes=5)
+            assert made.scopes == []
 
 
 def test_a_password_is_changed_by_who_knows_it(rig: Rig, ada: Person) -> None:
@@ -284,6 +319,14 @@ def test_an_administrator_sets_a_password_and_a_role(rig: Rig, root: Person, ada
     assert signed_in(rig, ada.name, "another long one").status_code == 201
     assert ada.client.get("/users").status_code == 200
     assert root.client.patch("/users/nobody", json={"role": "user"}).status_code == 404
+
+
+def test_a_change_of_a_user_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as rig:
+        root = rig.person("root", Role.ADMIN)
+        answer = root.client.patch(f"/users/{root.name}", json={"password": "another long one", "role": "user"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert signed_in(rig, root.name, PASSWORD).status_code == 201
 
 
 def test_the_last_administrator_stays_one(tmp_path_factory: pytest.TempPathFactory) -> None:

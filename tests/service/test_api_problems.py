@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from isthmus import errors
-from isthmus.api.problem import RangeNotSatisfiable, TooManyAttempts, UnsupportedMediaType, respond_to, status_of
+from isthmus.api.problem import (
+    MalformedJson,
+    RangeNotSatisfiable,
+    TooManyAttempts,
+    UnsupportedMediaType,
+    respond_to,
+    status_of,
+)
 from isthmus.errors import InputFault, InvalidInput, IsthmusError
 from isthmus.store import IdempotencyMismatch
 from isthmus.store.wishes import ChangedMeanwhile
@@ -26,6 +33,7 @@ STATUSES = {
     errors.LeaseLost: 500,
     IdempotencyMismatch: 422,
     ChangedMeanwhile: 412,
+    MalformedJson: 400,
     UnsupportedMediaType: 415,
 }
 

@@ -15,6 +15,17 @@ import pytest
 from isthmus.cli.exits import ExitCode
 from tests.service.gateway_process import DEADLINE_S, Ended, GatewayProcess, command, serving, until
 
+FAILING = """\
+name: failing
+version: 1.0.0
+title: Failing
+summary: Fails, and says why in red.
+script: |
+  printf 'Oops: \\033[31mred\\n\\nand that was all\\n' >&2
+  exit 3
+resources: {walltime_s: 60}
+isolation: preferred
+"""
 PASSWORD = "correct horse battery"
 
 
@@ -109,7 +120,12 @@ def test_every_refused_input_is_named_on_stderr_and_ends_with_4(gateway: Gateway
         (("submit",), 2, "Usage: isthmus submit"),
         (("submit", "nothing"), 3, "no application 'nothing'"),
         (("submit", "counting", "--walltime", "soon"), 4, "resources.walltime_s: "),
-        (("submit", "counting", "--extra", "none.txt"), 4, "inputs.extra: "),
+        (
+            ("submit", "counting", "--extra", "none.txt"),
+            4,
+            "files.extra: none.txt can't be read: No such file or directory",
+        ),
+        (("submit", "counting", "--extra", "."), 4, "files.extra: . can't be read: Is a directory"),
         (("submit", "counting", "--set", "upto"), 4, "--set takes NAME=VALUE"),
         (("submit", "counting", "--cluster", "moon"), 4, "  cluster: "),
         (("jobs", "--since", "someday"), 4, "--since takes"),
@@ -142,7 +158,9 @@ def test_a_job_is_shown_by_the_beginning_of_its_id(gateway: GatewayProcess, comp
 
 
 def test_a_job_s_script_is_shown(gateway: GatewayProcess, completed: str) -> None:
-    assert "-lt '2'" in gateway.run("show", completed, "--script").out
+    ended = gateway.run("show", completed, "--script")
+    assert "-lt '2'" in ended.out
+    assert "/job/work stand for the job's own folders" in ended.err
 
 
 def test_jobs_are_listed_one_document_a_line(gateway: GatewayProcess, completed: str) -> None:
@@ -150,11 +168,28 @@ def test_jobs_are_listed_one_document_a_line(gateway: GatewayProcess, completed:
     assert [json.loads(line)["id"] for line in ended.lines] == [completed]
 
 
+def test_what_a_number_was_given_as_is_shown_and_compared(gateway: GatewayProcess) -> None:
+    job = gateway.submit("--factor", "45", "--upto", "0")
+    assert ["input", "factor", "45"] in [line.split() for line in gateway.run("show", job).lines]
+    child = gateway.run("resubmit", job, "--set", "factor=30").out.strip()
+    assert gateway.run("diff", job, child).lines[-1].split() == ["inputs.factor", "45", "30"]
+
+
+def test_what_one_job_changed_of_its_parent_is_shown(gateway: GatewayProcess, completed: str) -> None:
+    child = gateway.run("resubmit", completed, "--set", "upto=0").out.strip()
+    assert gateway.run("diff", child).lines == gateway.run("diff", completed, child).lines
+    refused = gateway.run("diff", completed)
+    assert (refused.code, refused.err) == (
+        3,
+        f"isthmus: {completed} was not resubmitted from another job; name the one to compare it with\n",
+    )
+
+
 def test_jobs_are_listed_as_a_table_up_to_a_limit(gateway: GatewayProcess, completed: str) -> None:
     for _ in range(2):
         gateway.submit("--upto", "0")
     ended = gateway.run("jobs", "--limit", "2", "--since", "1d")
-    assert ended.lines[0].split() == ["JOB", "STATE", "APPLICATION", "CLUSTER", "MADE", "RAN", "NAME"]
+    assert ended.lines[0].split() == ["JOB", "STATE", "APPLICATION", "CLUSTER", "OWNER", "MADE", "RAN", "NAME"]
     assert len(ended.lines) == 3
     assert is_plain(ended)
     assert len(gateway.run("jobs", "--all").lines) > 3
@@ -174,6 +209,21 @@ def test_why_a_job_ended_is_said_in_sentences(gateway: GatewayProcess, completed
     assert json.loads(gateway.run("why", completed, "--json").out)["job"] == completed
 
 
+def test_why_a_job_failed_is_said_with_its_last_lines_of_stderr(gateway: GatewayProcess) -> None:
+    (gateway.home / "applications/failing.yaml").write_text(FAILING, encoding="utf-8")
+    until(lambda: "failing" in gateway.run("apps").out)
+    ended = gateway.run("submit", "failing", "--wait")
+    assert ended.code == 10, ended.err
+    told = gateway.run("why", "last")
+    assert told.lines[-3:] == ["Its last words on stderr:", "  | Oops: \\x1b[31mred", "  | and that was all"]
+    assert json.loads(gateway.run("why", "last", "--json").out)["stderr"] == ["Oops: \x1b[31mred", "and that was all"]
+    assert is_plain(told)
+
+
+def test_a_completed_job_has_no_last_words(gateway: GatewayProcess, completed: str) -> None:
+    assert "stderr" not in gateway.run("why", completed).out
+
+
 def test_outputs_are_fetched_into_a_folder(gateway: GatewayProcess, completed: str, tmp_path: Path) -> None:
     ended = gateway.run("get", completed, "counted", "--to", str(tmp_path))
     assert ended.lines == [str(tmp_path / "counted.txt")]
@@ -186,6 +236,19 @@ def test_applications_and_clusters_are_listed(gateway: GatewayProcess) -> None:
     assert "--upto" not in gateway.run("apps", "counting").out
     assert json.loads(gateway.run("clusters", "--json").out)["name"] == "local"
     assert "local" in gateway.run("clusters").out
+
+
+def test_an_administrator_is_told_of_broken_files_and_nobody_else(
+    gateway: GatewayProcess, stranger: dict[str, str]
+) -> None:
+    broken = gateway.home / "applications/broken.yaml"
+    broken.write_text("name: broken\n", encoding="utf-8")
+    try:
+        until(lambda: f"{broken}:1: " in gateway.run("apps").err)
+        assert json.loads(gateway.run("apps", "--json").lines[0])["name"] == "counting"
+        assert gateway.run("apps", environment=stranger).err.count(str(broken)) == 0
+    finally:
+        broken.unlink()
 
 
 # --- following ----------------------------------------------------------------------------------------------
@@ -203,6 +266,21 @@ def test_watching_a_cancelled_job_ends_with_11(gateway: GatewayProcess) -> None:
     ended = gateway.run("watch", job, "--json")
     assert ended.code == 11
     assert json.loads(ended.lines[-1])["state"] == "CANCELLED"
+
+
+def test_cancelling_a_job_that_had_ended_says_how_it_ended(gateway: GatewayProcess, completed: str) -> None:
+    ended = gateway.run("cancel", completed)
+    assert (ended.code, ended.lines) == (4, [f"{completed} has already ended: COMPLETED"])
+    answer = json.loads(gateway.run("cancel", completed, "--json").out)
+    assert (answer["job"], answer["outcome"], answer["state"]) == (completed, "already_ended", "COMPLETED")
+
+
+def test_cancelling_what_is_cancelled_already_is_good(gateway: GatewayProcess) -> None:
+    job = gateway.submit("--linger-s", "600")
+    gateway.run("cancel", job)
+    gateway.run("watch", job)
+    ended = gateway.run("cancel", job)
+    assert (ended.code, ended.lines) == (0, [f"{job} has already ended: CANCELLED"])
 
 
 def test_watching_on_a_terminal_is_a_live_picture(gateway: GatewayProcess) -> None:
@@ -296,11 +374,11 @@ def test_an_archived_job_is_out_of_the_list_until_it_is_taken_back(gateway: Gate
     assert gateway.run("jobs", "--label", "away", "--json").out == ""
 
 
-def test_several_jobs_are_acted_on_and_the_worst_code_is_the_last(gateway: GatewayProcess) -> None:
-    job = gateway.submit("--upto", "0")
-    ended = gateway.run("cancel", "0" * 20, job)
-    assert ended.code == 3
-    assert ended.lines == [f"{job} cancel asked"]
+def test_several_jobs_are_acted_on_and_the_worst_code_is_the_last(gateway: GatewayProcess, completed: str) -> None:
+    job = gateway.submit("--linger-s", "600")
+    ended = gateway.run("cancel", "0" * 20, job, completed)
+    assert ended.code == 4
+    assert ended.lines == [f"{job} cancel asked", f"{completed} has already ended: COMPLETED"]
 
 
 # --- signing in ---------------------------------------------------------------------------------------------
@@ -315,8 +393,38 @@ def test_a_user_sees_no_other_s_job_and_may_not_manage_users(
     gateway: GatewayProcess, completed: str, stranger: dict[str, str]
 ) -> None:
     assert gateway.run("show", completed, environment=stranger).code == 3
-    assert gateway.run("jobs", environment=stranger).lines[1:] == []
+    listed = gateway.run("jobs", environment=stranger).lines
+    assert ("OWNER" in listed[0], listed[1:]) == (False, [])
+    refused = gateway.run("jobs", "--owner", "admin", environment=stranger)
+    assert (refused.code, refused.out) == (6, "")
+    assert "as bob you see your own jobs only" in refused.err
+    assert gateway.run("jobs", "--owner", "bob", environment=stranger).code == 0
     assert gateway.run("users", "list", environment=stranger).code == 6
+
+
+def test_who_and_where_one_is_can_be_asked(gateway: GatewayProcess, stranger: dict[str, str]) -> None:
+    told = json.loads(gateway.run("whoami", "--json").out)
+    assert (told["name"], told["url"], told["origin"]) == ("admin", gateway.url, str(gateway.home / "cli-token"))
+    facts = gateway.run("whoami", environment=stranger).out
+    assert "bob" in facts
+    assert "login.json" in facts
+
+
+def test_a_saved_login_that_is_used_although_a_home_is_named_is_told(
+    gateway: GatewayProcess, stranger: dict[str, str]
+) -> None:
+    remark = f"ISTHMUS_HOME=/nonexistent holds no token for you, so this goes to {gateway.url}"
+    assert remark in gateway.run("jobs", environment=stranger).err
+    assert "ISTHMUS_HOME" not in gateway.run("--url", gateway.url, "jobs", environment=stranger).err
+
+
+def test_a_login_that_commands_will_not_use_is_told(gateway: GatewayProcess, tmp_path: Path) -> None:
+    gateway.run("users", "add", "joe", given=f"{PASSWORD}\n")
+    ended = gateway.run(
+        "login", "--name", "joe", gateway.url, given=f"{PASSWORD}\n", environment={"HOME": str(tmp_path)}
+    )
+    assert ended.code == 0
+    assert f"commands go to {gateway.url} all the same ({gateway.home / 'cli-token'})" in ended.err
 
 
 def test_a_wrong_password_ends_with_6_and_keeps_nothing(gateway: GatewayProcess, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_an_earlier_job_s_output_can_be_an_input(gateway: Client, completed: Job
 def test_a_file_that_cannot_be_read_is_told_before_anything_is_sent(gateway: Client, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as refused:
         gateway.submit("counting", extra=tmp_path / "none.txt")
-    assert refused.value.faults[0].field == "inputs.extra"
+    assert refused.value.faults[0].field == "files.extra"
 
 
 def test_a_file_open_as_text_is_refused(gateway: Client) -> None:

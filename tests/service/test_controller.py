@@ -26,10 +26,10 @@ from isthmus.controller.lease import LeaseKeeper
 from isthmus.controller.loop import ClusterLoop
 from isthmus.controller.orders import Orders
 from isthmus.errors import NoAnswer
-from isthmus.facts import Facts, StagedOut, StagingFailed, Unlisted
+from isthmus.facts import Claimed, Facts, StagedOut, StagingFailed, Unlisted
 from isthmus.files import FileStore
 from isthmus.job import Cause, Job, JobState, Resources
-from isthmus.lifecycle import Policy
+from isthmus.lifecycle import Action, Policy
 from isthmus.store import Lease, NewJob, Role, Store, Viewer
 from tests.service.local_lab import until
 
@@ -152,6 +152,25 @@ def test_outputs_are_in_the_file_store_when_a_job_is_shown_completed(house: Hous
         outputs = {output.name: output for output in house.store.job(house.viewer, job_id).outputs}
         assert house.files.path(outputs["made"].sha256).read_text() == "hello\n"
         assert house.files.path(outputs["stdout"].sha256).read_text() == "told\n"
+
+    play(story())
+
+
+def test_a_program_that_started_while_its_submission_was_in_doubt_is_adopted_and_goes_on(house: House) -> None:
+    async def story() -> None:
+        (job_id,) = house.submit("until [ -e go-on ]; do sleep 0.02; done")
+        cluster, lease = house.cluster(), house.lease()
+        async with house.looping(cluster, lease=lease):
+            await soon(lambda: house.states([job_id]) == [JobState.RUNNING], "the program to run")
+        (job,) = house.store.live("local")
+        assert job.attempt is not None
+        await cluster.open()
+        deeds = Deeds(house.store, cluster, Orders(house.store, cluster, {}), lease.epoch)
+        learnt = await deeds.do(Action.WITHDRAW, [job])
+        assert isinstance(learnt[job_id].claim, Claimed)
+        (Path(cluster.folders(job.attempt.tag).work) / "go-on").touch()
+        async with house.looping(cluster, lease=lease):
+            assert await house.finished([job_id]) == [JobState.COMPLETED]
 
     play(story())
 

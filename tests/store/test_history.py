@@ -79,6 +79,67 @@ def test_the_marker_stands_still_while_nothing_is_written(store: Store, ann: Vie
     until(lambda: store.changed_marker() == store.changed_marker())
 
 
+AHEAD = 10**12
+
+
+def restored(url: str) -> None:
+    """What a dump of a server that had come further looks like in this one: transaction numbers yet to come."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE events SET xid = xid + :ahead"), {"ahead": AHEAD})
+    engine.dispose()
+
+
+def test_a_dump_restored_on_a_younger_postgresql_is_read_on_in_order(postgres_database: str) -> None:
+    with Store.open(postgres_database) as store:
+        store.remember_definition("digest", "app", "1", {})
+        ann = person(store, "ann")
+        old = [accepted(store, ann) for _ in range(3)]
+    restored(postgres_database)
+
+    with Store.open(postgres_database) as store:
+        start = store.newest_position()
+        new = accepted(store, ann)
+
+        assert [row.job_id for row in store.events_after(None, Position(), 100)] == [*old, new]
+        assert [row.job_id for row in store.events_after(None, start, 100)] == [new]
+
+
+def test_a_reader_of_before_a_restore_goes_on_where_it_was(postgres_database: str) -> None:
+    with Store.open(postgres_database) as store:
+        store.remember_definition("digest", "app", "1", {})
+        ann = person(store, "ann")
+        seen, unseen = accepted(store, ann), accepted(store, ann)
+        (row, _) = store.events_after(None, Position(), 100)
+    restored(postgres_database)
+
+    with Store.open(postgres_database) as store:
+        new = accepted(store, ann)
+        for before in (row.position, Position(row.position.xid + AHEAD, row.position.id)):
+            after = store.standing(before)
+            assert [row.job_id for row in store.events_after(None, after, 100)] == [unseen, new]
+    assert row.job_id == seen
+
+
+def test_a_reader_who_saw_what_a_restored_database_has_lost_goes_on_with_what_comes(store: Store, ann: Viewer) -> None:
+    accepted(store, ann)
+    (last,) = store.events_after(None, Position(), 100)
+    after = store.standing(Position(last.position.xid + AHEAD, last.position.id + 100))
+    new = accepted(store, ann)
+
+    assert [row.job_id for row in store.events_after(None, after, 100)] == [new]
+
+
+def test_a_position_that_nothing_has_happened_to_stands_where_it_was(store: Store, ann: Viewer, url: str) -> None:
+    for _ in range(3):
+        accepted(store, ann)
+    rows = store.events_after(None, Position(), 100)
+    with Store.open(url) as opened_again:
+        assert opened_again.events_after(None, Position(), 100) == rows
+        assert [opened_again.standing(row.position) for row in rows] == [row.position for row in rows]
+        assert opened_again.standing(Position()) == Position()
+
+
 def test_on_postgresql_an_event_that_is_committed_late_is_not_missed(postgres_database: str) -> None:
     """Its number is lower than that of one committed, and read, before: a reader by number would pass it over."""
     engine = create_engine(postgres_database)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -67,6 +69,21 @@ def test_a_page_walks_an_index_in_its_order_and_sorts_nothing(
         assert "Seq Scan on jobs" not in plan, (name, plan)
         if len(query.states) < 2:
             assert not re.search(r"TEMP B-TREE|Sort Key", plan), (name, plan)
+
+
+def test_an_administrator_looks_for_a_cluster_within_an_index(
+    store: Store, crowd: str, admin: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.store.walking.WINDOW", 50)
+    *_, whole = plans_of(store, crowd, admin, ListQuery(clusters=("seldom",)))
+
+    if crowd.startswith("sqlite"):  # whose plans don't tell what is decided from the index's own columns
+        assert "SCAN jobs USING INDEX ix_jobs_all" in whole
+        with closing(sqlite3.connect(crowd.removeprefix("sqlite:///"))) as connection:
+            columns = [row[2] for row in connection.execute("PRAGMA index_info(ix_jobs_all)")]
+        assert columns == ["number", "cluster"]
+    else:
+        assert re.search(r"using ix_jobs_all on jobs.*\n *Index Cond: \(cluster = ", whole), whole
 
 
 def test_a_rare_word_is_found_by_the_text_index(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import create_engine, text
 
 from isthmus.errors import Conflict, InvalidInput, NotFound, NotSignedIn
 from isthmus.store import Role, Scope, Store, Viewer
+from isthmus.store.database import Database
+from isthmus.store.users import UserChanges, change_user
 from tests.store.conftest import Clock
 from tests.store.making import PASSWORD
+from tests.store.waiting import until, waits_for_a_lock
 
 
 def test_the_first_administrator_is_made_once_with_a_password_that_works(store: Store) -> None:
@@ -120,31 +125,52 @@ def test_unknown_expired_and_revoked_tokens_are_refused(store: Store, ann: Viewe
 def test_a_disabled_user_signs_in_by_nothing_until_enabled_again(store: Store, admin: Viewer) -> None:
     user = store.create_user("ann", PASSWORD, Role.USER)
     token = store.create_token(user.id, "t", [Scope.READ], None)
-    store.set_disabled("ann", disabled=True)
+    store.change_user("ann", UserChanges(disabled=True))
 
     with pytest.raises(NotSignedIn):
         store.authenticate(token.text)
     with pytest.raises(NotSignedIn):
         store.verify_password("ann", PASSWORD)
 
-    store.set_disabled("ann", disabled=False)
+    store.change_user("ann", UserChanges(disabled=False))
     assert store.authenticate(token.text).name == "ann"
 
 
 def test_the_last_administrator_stays_one(store: Store, admin: Viewer) -> None:
-    with pytest.raises(Conflict):
-        store.set_role("root", Role.USER)
-    with pytest.raises(Conflict):
-        store.set_disabled("root", disabled=True)
+    for changes in (UserChanges(role=Role.USER), UserChanges(disabled=True)):
+        with pytest.raises(Conflict):
+            store.change_user("root", changes)
 
     assert store.user("root").role is Role.ADMIN
     assert store.user("root").disabled_at is None
 
 
-def test_a_role_is_changed_while_another_administrator_is_left(store: Store, admin: Viewer, ann: Viewer) -> None:
-    store.set_role("ann", Role.ADMIN)
+def test_a_user_is_changed_as_a_whole_or_not_at_all(store: Store, admin: Viewer) -> None:
+    store.set_password("root", PASSWORD)
 
-    assert store.set_role("root", Role.USER).role is Role.USER
+    with pytest.raises(Conflict):
+        store.change_user("root", UserChanges(password=PASSWORD + "x", role=Role.USER))
+
+    assert store.verify_password("root", PASSWORD).name == "root"
+    with pytest.raises(NotFound):
+        store.change_user("nobody", UserChanges(password=PASSWORD))
+
+
+def test_what_is_not_asked_of_a_user_stays(store: Store, clock: Clock, admin: Viewer) -> None:
+    store.create_user("ann", PASSWORD, Role.ADMIN)
+    disabled = store.change_user("ann", UserChanges(disabled=True))
+
+    assert (disabled.role, disabled.disabled_at) == (Role.ADMIN, clock.now)
+    assert store.change_user("ann", UserChanges(role=Role.USER)).disabled_at == clock.now
+    assert store.change_user("ann", UserChanges(disabled=False)).role is Role.USER
+    assert store.change_user("ann", UserChanges()) == store.user("ann")
+    assert store.verify_password("ann", PASSWORD).name == "ann"
+
+
+def test_a_role_is_changed_while_another_administrator_is_left(store: Store, admin: Viewer, ann: Viewer) -> None:
+    store.change_user("ann", UserChanges(role=Role.ADMIN))
+
+    assert store.change_user("root", UserChanges(role=Role.USER)).role is Role.USER
     assert [user.name for user in store.users()] == ["ann", "root"]
 
 
@@ -189,3 +215,18 @@ def test_the_use_of_a_token_is_noted_at_most_every_five_minutes(store: Store, an
 
     assert seen == first
     assert store.tokens(ann.user_id)[0].last_used_at == first + 300
+
+
+def test_on_postgresql_two_administrators_who_step_down_at_once_do_not_both(postgres_database: str) -> None:
+    with Store.open(postgres_database) as store:
+        for name in ("ann", "bob"):
+            store.create_user(name, PASSWORD, Role.ADMIN)
+        other, step_down = Database.at(postgres_database), UserChanges(role=Role.USER)
+        with ThreadPoolExecutor(1) as thread:
+            with other.write() as connection:
+                change_user(connection, "ann", step_down, None, 1.0)
+                second = thread.submit(store.change_user, "bob", step_down)
+                until(lambda: waits_for_a_lock(postgres_database))
+            assert isinstance(second.exception(30), Conflict)
+        other.close()
+        assert [found.role for found in store.users()] == [Role.USER, Role.ADMIN]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +25,23 @@ SLOW = (
 ENVIRONMENT = {"PYTHONPATH": str(Path(isthmus.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
 
 
-def python(*words: str) -> subprocess.CompletedProcess[str]:
+APPLICATIONS = Path(isthmus.__file__).parents[2] / "applications"
+
+
+def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *words],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
+
+
+def check(*words: str, home: Path = APPLICATIONS / "none") -> subprocess.CompletedProcess[str]:
+    """`isthmus apps check WORDS…`, where the gateway's home is this."""
+    return python("-m", "isthmus.cli", "apps", "check", *words, ISTHMUS_HOME=str(home))
 
 
 def test_help_waits_for_nothing_slow() -> None:
@@ -60,22 +74,57 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint() -> None:
 def test_a_broken_definition_is_told_with_file_and_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: broken\nversion: 1.0.0\ntitel: Oops\n", encoding="utf-8")
-    ended = python("-m", "isthmus.cli", "apps", "check", str(broken))
+    ended = check(str(broken))
     assert ended.returncode == 1
     assert f"{broken}:3: " in ended.stdout
     assert "titel" in ended.stdout
 
 
 def test_a_file_that_is_not_there_is_told_by_apps_check(tmp_path: Path) -> None:
-    ended = python("-m", "isthmus.cli", "apps", "check", str(tmp_path / "none.yaml"))
+    ended = check(str(tmp_path / "none.yaml"))
     assert ended.returncode == 1
-    assert "can't be read" in ended.stdout
+    assert ended.stdout == f"{tmp_path / 'none.yaml'}:1: can't be read: No such file or directory\n"
 
 
-def test_good_definitions_are_no_news() -> None:
-    folder = Path(isthmus.__file__).parents[2] / "applications"
-    ended = python("-m", "isthmus.cli", "apps", "check", str(folder))
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+def test_each_good_definition_has_a_line_that_says_so() -> None:
+    ended = check(str(APPLICATIONS))
+    told = [f"{path.stem} 1.0.0: fine" for path in sorted(APPLICATIONS.glob("*.yaml"))]
+    assert (ended.returncode, ended.stdout.splitlines(), ended.stderr) == (0, told, "")
+
+
+def test_without_a_file_every_folder_that_the_gateway_reads_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "home/applications").mkdir(parents=True)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "home/isthmus.toml").write_text(f"[applications]\nfolders = ['{tmp_path / 'more'}']\n")
+    storms = (APPLICATIONS / "storm-clustering.yaml").read_text(encoding="utf-8")
+    (tmp_path / "home/applications/storms.yaml").write_text(storms.replace("1.0.0", "2.0.0"), encoding="utf-8")
+    (tmp_path / "more/mine.yaml").write_text("name: mine\n", encoding="utf-8")
+    ended = check(home=tmp_path / "home")
+    assert ended.returncode == 1
+    assert {"storm-clustering 1.0.0: fine", "storm-clustering 2.0.0: fine"} <= set(ended.stdout.splitlines())
+    assert f"{tmp_path / 'more/mine.yaml'}:1: " in ended.stdout
+
+
+def test_two_files_of_one_name_and_version_are_both_told(tmp_path: Path) -> None:
+    (tmp_path / "copy.yaml").write_bytes((APPLICATIONS / "storm-clustering.yaml").read_bytes())
+    ended = check(str(APPLICATIONS), str(tmp_path), "--json")
+    assert ended.returncode == 1
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [one["name"] for one in told if not one["faults"]] == ["python-script"]
+    assert {one["file"] for one in told if one["faults"]} == {
+        str(APPLICATIONS / "storm-clustering.yaml"),
+        str(tmp_path / "copy.yaml"),
+    }
+
+
+def test_without_a_file_and_without_a_home_it_is_said_what_to_do() -> None:
+    ended = check()
+    assert ended.returncode == 4
+    assert f"no gateway's home at {APPLICATIONS / 'none'}: name the files to check, or set ISTHMUS_HOME" in ended.stderr
+
+
+def test_a_home_without_applications_of_its_own_is_in_order(tmp_path: Path) -> None:
+    assert check(home=tmp_path).returncode == 0
 
 
 def test_the_reference_has_every_command_and_every_exit_code() -> None:

@@ -109,6 +109,13 @@ def test_settings_become_values_of_their_input_s_type() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("45", 45), ("45.0", 45.0), ("-3", -3), ("4e1", 40.0), ("1" * 30, float("1" * 30))]
+)
+def test_a_number_is_kept_as_it_was_written(text: str, value: float) -> None:
+    assert repr(from_settings(_application(), [("factor", text)])["factor"]) == repr(value)
+
+
 def test_a_value_that_cannot_be_read_stays_text_for_the_gateway_to_refuse() -> None:
     given = [("count", "many"), ("loud", "perhaps"), ("unheard_of", "x")]
     assert from_settings(_application(), given) == {"count": "many", "loud": "perhaps", "unheard_of": "x"}

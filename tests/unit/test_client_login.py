@@ -14,6 +14,7 @@ from isthmus.client.login import (
     default_home,
     find_login,
     login_file,
+    passed_over_home,
     read_login,
     write_login,
 )
@@ -44,6 +45,38 @@ def test_the_login_file_comes_before_the_local_gateway_s() -> None:
     assert find_login().token == "home"
     write_login(login_file(), Login("https://c.example", "kept"))
     assert find_login() == Login("https://c.example", "kept")
+
+
+def test_a_home_that_the_environment_names_comes_before_the_login_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ISTHMUS_HOME", str(tmp_path / "named"))
+    write_login(login_file(), Login("https://c.example", "kept"))
+    write_login(tmp_path / "named" / HOME_TOKEN, Login("http://127.0.0.1:1", "home"))
+    found = find_login()
+    assert (found, found.origin) == (Login("http://127.0.0.1:1", "home"), str(tmp_path / "named" / HOME_TOKEN))
+    assert passed_over_home() is None
+
+
+def test_a_named_home_without_a_token_is_passed_over_and_not_in_silence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ISTHMUS_HOME", str(tmp_path / "empty"))
+    write_login(login_file(), Login("https://c.example", "kept"))
+    assert find_login() == Login("https://c.example", "kept")
+    assert passed_over_home() == tmp_path / "empty"
+    monkeypatch.setenv("ISTHMUS_URL", "https://c.example")
+    assert passed_over_home() is None, "an address was given: the home was not asked for"
+
+
+def test_a_login_says_what_named_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nothing names a gateway" in find_login().origin
+    write_login(login_file(), Login("https://c.example", "kept"))
+    assert find_login().origin == str(login_file())
+    assert str(login_file()) in find_login("https://c.example").origin
+    monkeypatch.setenv("ISTHMUS_TOKEN", "given")
+    assert find_login() == Login("https://c.example", "given")
+    assert "the token that was given" in find_login().origin
 
 
 def test_a_token_is_never_sent_to_another_gateway_than_its_own() -> None:

@@ -31,6 +31,12 @@ _MAX_KEPT = 10_000
 _Headers = Iterable[tuple[bytes, bytes]]
 
 
+class PasswordMustChange(NotAllowed):
+    """The token was made with a one-time password, and is good for nothing but choosing another."""
+
+    code = "password_must_change"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A signed-in user, and the token they came with."""
@@ -50,6 +56,19 @@ class Caller:
     @property
     def is_administrator(self) -> bool:
         return self.identity.role is Role.ADMIN and TokenScope.ADMIN in self.identity.scopes
+
+    @property
+    def is_newcomer(self) -> bool:
+        """The token was made with a one-time password, which is still to be replaced."""
+        return self.identity.must_change_password and not self.identity.scopes
+
+    def refusal(self, words: str) -> NotAllowed:
+        """Why the caller may not do what was asked: these words, unless a password must be chosen first."""
+        if not self.is_newcomer:
+            return NotAllowed(words)
+        return PasswordMustChange(
+            "choose a password of your own with POST /api/v1/me/password, then sign in with it: yours is for one time"
+        )
 
 
 class Tokens:
@@ -152,13 +171,21 @@ def _needing(scope: TokenScope) -> Callable[[Request], Awaitable[Caller]]:
     async def caller_with_scope(request: Request) -> Caller:  # async: a coroutine costs less than a thread's turn
         caller: Caller = request.state.caller
         if scope not in caller.identity.scopes:
-            raise NotAllowed(f"this token lacks the scope '{scope}'")
+            raise caller.refusal(f"this token lacks the scope '{scope}'")
         if scope is TokenScope.ADMIN and not caller.is_administrator:
             raise NotAllowed("only administrators may do this")
         return caller
 
     return caller_with_scope
 
+
+async def _signed_in(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(_signed_in)]
+"""Whoever has a token, be it without scopes: for what a newcomer with a one-time password must be able to do."""
 
 Reader = Annotated[Caller, Depends(_needing(TokenScope.READ))]
 Submitter = Annotated[Caller, Depends(_needing(TokenScope.SUBMIT))]

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from isthmus.api.authentication import Reader
 from isthmus.api.documents import answer, output
 from isthmus.api.downloads import FILE_RESPONSES, SAFE, attachment, file_response
-from isthmus.api.requests import IdInPath, Line, WordInPath
+from isthmus.api.requests import IdInPath, OutputPath, WordInPath
 from isthmus.api.responses import Outputs
 from isthmus.api.services import TheGateway
 from isthmus.gateway import Stream
@@ -46,7 +46,7 @@ def download_output(
     name: WordInPath,
     gateway: TheGateway,
     caller: Reader,
-    path: Annotated[Line | None, Query()] = None,
+    path: Annotated[OutputPath | None, Query()] = None,
 ) -> Response:
     """One collected file; `path` says which where the output has several."""
     found = gateway.output(caller.viewer, job_id, name, path)

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from isthmus.api.authentication import Administrator, Caller, Reader, basic_credentials
+from isthmus.api.authentication import Administrator, Caller, Reader, SignedIn, basic_credentials
 from isthmus.api.documents import answer, new_token_document, token_document, user_document
 from isthmus.api.openapi import errors
 from isthmus.api.requests import IdInPath, NewUserBody, PasswordBody, TokenBody, UserPatch, WordInPath
 from isthmus.api.responses import Me, NewTokenOut, TokenList, UserList, UserOut
 from isthmus.api.services import Services, Shared
 from isthmus.errors import InputFault, InvalidInput, NotAllowed, NotSignedIn
-from isthmus.store.users import Role, Scope, User
+from isthmus.store.users import Role, Scope, User, UserChanges
 
 me = APIRouter(prefix="/me", tags=["people"])
 tokens = APIRouter(prefix="/tokens", tags=["people"])
 users = APIRouter(prefix="/users", tags=["people"])
 
 CURRENT = "current"
+CHOOSING_S = 300.0
+"""How long one who came with a one-time password may take to choose another."""
+
 _SCOPES_OF = {Role.ADMIN: frozenset(Scope), Role.USER: frozenset(Scope) - {Scope.ADMIN}}
 """The most that a token made by password is good for, and what it is good for unless less is asked for."""
 
 
 # --- the caller ------------------------------------------------------------
 @me.get("", response_model=Me)
-def show_me(caller: Reader) -> Response:
+def show_me(caller: SignedIn) -> Response:
     """Who the token belongs to, and what it is good for."""
     identity = caller.identity
     return answer(
@@ -40,10 +44,14 @@ def show_me(caller: Reader) -> Response:
 
 
 @me.post("/password", status_code=204, responses=errors(_429="too many wrong passwords"))
-def change_password(body: PasswordBody, request: Request, services: Shared, caller: Reader) -> Response:
-    """The caller signs in with the new password from now on; tokens stay valid."""
+def change_password(body: PasswordBody, request: Request, services: Shared, caller: SignedIn) -> Response:
+    """The caller signs in with the new password from now on; tokens stay valid, but that of a one-time password."""
+    store = services.gateway.store
     _checked(services, request, caller.identity.name, body.old, field="old")
-    services.gateway.store.set_password(caller.identity.name, body.new)
+    store.set_password(caller.identity.name, body.new)
+    if caller.is_newcomer:
+        store.revoke_token(caller.viewer, caller.identity.token_id)
+        _access_changed(services)
     return Response(status_code=204)
 
 
@@ -59,16 +67,21 @@ def list_tokens(services: Shared, caller: Reader) -> Response:
 def create_token(body: TokenBody, request: Request, services: Shared) -> Response:
     """A new token of the caller's, who comes with name and password, or with a token that has all these scopes.
 
-    One made with a token ends when that one does, at the latest.
+    One made with a token ends when that one does, at the latest. One made with a one-time password has no scopes and
+    ends soon: it is good for `POST /me/password`, after which a better one can be made.
     """
     asked = None if body.scopes is None else frozenset(Scope(scope) for scope in body.scopes)
     credentials, expires_at = basic_credentials(request.headers.raw), body.expires_at
     if credentials is not None:
         user = _checked(services, request, *credentials)
-        user_id, permitted, must_change = user.id, _SCOPES_OF[user.role], user.must_change_password
+        if user.must_change_password:
+            return _for_choosing_a_password(services, user, body)
+        user_id, permitted = user.id, _SCOPES_OF[user.role]
     else:
         caller: Caller = request.state.caller
-        user_id, permitted, must_change = caller.identity.user_id, caller.identity.scopes, False
+        if not caller.identity.scopes:
+            raise caller.refusal("this token is good for nothing that another could be made for")
+        user_id, permitted = caller.identity.user_id, caller.identity.scopes
         expires_at = min(
             (at for at in (expires_at, services.tokens.expires_at(caller)) if at is not None), default=None
         )
@@ -76,7 +89,15 @@ def create_token(body: TokenBody, request: Request, services: Shared) -> Respons
     if scopes - permitted:
         raise NotAllowed("a token can't be made with more scopes than the one it is made with")
     made = services.gateway.store.create_token(user_id, body.name, scopes, expires_at)
-    return answer(new_token_document(made, must_change_password=must_change), 201)
+    return answer(new_token_document(made, must_change_password=False), 201)
+
+
+def _for_choosing_a_password(services: Services, user: User, body: TokenBody) -> Response:
+    """A token without scopes for who came with a one-time password, whatever they asked for."""
+    end = time.time() + CHOOSING_S
+    expires_at = end if body.expires_at is None else min(end, body.expires_at)
+    made = services.gateway.store.create_token(user.id, body.name, (), expires_at)
+    return answer(new_token_document(made, must_change_password=True), 201)
 
 
 @tokens.delete("/{token_id}", status_code=204, responses=errors(_403="the token has more scopes than the one used"))
@@ -134,14 +155,8 @@ def create_user(body: NewUserBody, services: Shared, caller: Administrator) -> R
 
 @users.patch("/{name}", response_model=UserOut, responses=errors(_409="no administrator would be left"))
 def change_user(name: WordInPath, body: UserPatch, services: Shared, caller: Administrator) -> Response:
-    """The user is disabled or enabled, has this role and this password; what is null or left out stays."""
-    store = services.gateway.store
-    user = store.user(name)
-    if body.password is not None:
-        store.set_password(name, body.password)
-    if body.role is not None:
-        user = store.set_role(name, Role(body.role))
-    if body.disabled is not None:
-        user = store.set_disabled(name, disabled=body.disabled)
+    """The user is disabled or enabled, has this role and this password, or nothing changes; null: it stays."""
+    role = None if body.role is None else Role(body.role)
+    user = services.gateway.store.change_user(name, UserChanges(body.password, role, body.disabled))
     _access_changed(services)
     return answer(user_document(user))

@@ -40,6 +40,12 @@ MAX_ERRORS = 100
 """How many faults an answer lists; a request may have many more."""
 
 
+class MalformedJson(IsthmusError):
+    """The body is not JSON, or JSON of a size that no reader takes."""
+
+    code = "malformed_json"
+
+
 class UnsupportedMediaType(IsthmusError):
     """The body is in a form that this operation does not read."""
 
@@ -68,6 +74,7 @@ class TooManyAttempts(IsthmusError):
 
 
 _STATUSES: tuple[tuple[type[IsthmusError], int], ...] = (
+    (MalformedJson, 400),
     (IdempotencyMismatch, 422),
     (ChangedMeanwhile, 412),
     (InvalidInput, 422),
@@ -150,6 +157,10 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
         sent = request.headers.get("content-type", "")
         if sent.partition(";")[0].strip().lower() != "application/json":
             return respond_to(UnsupportedMediaType("the body must be JSON, sent as application/json"))
+    for fault in found:
+        if fault["type"] == "json_invalid":
+            what, where = fault["ctx"]["error"], fault["loc"][1]
+            return respond_to(MalformedJson(f"the body is not JSON: {what} at character {where}"))
     told = found[:MAX_ERRORS]
     faults = tuple(InputFault(_field(fault["loc"]), fault["type"], _message(fault)) for fault in told)
     said = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
@@ -162,8 +173,6 @@ _NOT_AN_OBJECT = frozenset({"model_attributes_type", "model_type", "dict_type", 
 def _field(location: tuple[str | int, ...]) -> str:
     """`inputs.radar` for the body's fields, `query.limit` and `header.idempotency-key` for others."""
     way = location[1:] if location[0] == "body" else location
-    if all(isinstance(step, int) for step in way):  # a place in text that is no JSON
-        return "body"
     return ".".join(map(str, way)) or "body"
 
 
@@ -190,6 +199,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code in (404, 405):
         return _nothing_there(request)
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's, for what makes the parser fail: numbers, levels, not UTF-8
+        return respond_to(MalformedJson("the body is no JSON that can be read here"))
     code = TooLarge.code if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.name.lower()
     return problem(status, code, str(error.detail), headers=error.headers)
 

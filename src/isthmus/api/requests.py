@@ -52,6 +52,8 @@ def _epoch(text: object) -> float:
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=_ONE_LINE)]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=_ONE_LINE)]
 Phrase = Annotated[str, Field(max_length=1000, pattern=_ONE_LINE)]
+OutputPath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+"""A file's path as a program named it: anything but NUL, up to the most that Linux permits."""
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 Time = Annotated[float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -122,7 +124,7 @@ class OutputReference(Body):
 
     job: Id
     output: Word
-    path: Line | None = None
+    path: OutputPath | None = None
 
 
 FileReference = Id | OutputReference

@@ -61,6 +61,7 @@ def handed_over(fd: int) -> socket.socket:
 
 def server_for(app: FastAPI, host: str, port: int) -> uvicorn.Server:
     """A server that answers requests with the app and ends within a few seconds when told to."""
+    trusted = app.state.services.gateway.configuration.house.api.trusted_proxies
     config = uvicorn.Config(
         app,
         host=host,
@@ -70,6 +71,7 @@ def server_for(app: FastAPI, host: str, port: int) -> uvicorn.Server:
         lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
-        proxy_headers=False,
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=[str(network) for network in trusted],
     )
     return _Server(config, app.state.services.tail)

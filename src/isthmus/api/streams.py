@@ -42,7 +42,7 @@ LastEventId = Annotated[
 @router.get("/events", response_class=StreamingResponse, responses=_STREAM)
 async def stream_events(services: Shared, caller: Reader, last_event_id: LastEventId = None) -> Response:
     """Everything that happens to the caller's jobs, from now on or from after Last-Event-ID, without a gap."""
-    return _stream(services, caller, last_event_id, None)
+    return await _stream(services, caller, last_event_id, None)
 
 
 @router.get("/jobs/{job_id}/events/stream", response_class=StreamingResponse, responses=_STREAM)
@@ -51,11 +51,13 @@ async def stream_job_events(
 ) -> Response:
     """Everything that happens to one job: from its beginning, or from after Last-Event-ID."""
     await anyio.to_thread.run_sync(services.gateway.store.job, caller.viewer, job_id)
-    return _stream(services, caller, last_event_id or str(Position()), job_id)
+    return await _stream(services, caller, last_event_id or str(Position()), job_id)
 
 
-def _stream(services: Services, caller: Caller, last_event_id: str | None, job_id: str | None) -> Response:
-    after = None if last_event_id is None else _position(last_event_id)
+async def _stream(services: Services, caller: Caller, last_event_id: str | None, job_id: str | None) -> Response:
+    after = None
+    if last_event_id is not None:
+        after = await anyio.to_thread.run_sync(services.gateway.store.standing, _position(last_event_id))
     return StreamingResponse(_lines(services, caller, after, job_id), 200, _HEADERS, "text/event-stream")
 
 

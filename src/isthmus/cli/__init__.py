@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli import catalogue, jobs, people, processes, submitting
+from isthmus.cli import acting, catalogue, jobs, people, processes, submitting
 from isthmus.cli.exits import code_of_error, say_error
 from isthmus.errors import IsthmusError
 
@@ -45,15 +45,16 @@ for command in (
     jobs.watch,
     jobs.logs,
     jobs.why,
-    jobs.get,
-    jobs.cancel,
+    acting.get,
+    acting.cancel,
     submitting.resubmit,
     jobs.diff,
-    jobs.archive,
-    jobs.delete,
+    acting.archive,
+    acting.delete,
     catalogue.apps,
     catalogue.clusters,
     people.login,
+    people.whoami,
     people.logout,
     processes.serve,
     processes.api,

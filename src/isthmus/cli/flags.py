@@ -7,6 +7,7 @@ errors are the usual ones. Values are only told apart here by type; whether they
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,12 +107,18 @@ def _from_text(kind: str, text: str) -> object:
         if kind == "integer":
             return int(text)
         if kind == "number":
-            return float(text)
+            return _number(text)
     except ValueError:
         return text
     if kind == "boolean":
         return {"true": True, "yes": True, "false": False, "no": False}.get(text.strip().lower(), text)
     return text
+
+
+def _number(text: str) -> int | float:
+    """The number as it was written: `45` and `45.0` are equal, but people look for what they gave."""
+    number = float(text)
+    return int(number) if re.fullmatch(r"[+-]?[0-9]{1,15}", text.strip()) else number
 
 
 def from_settings(application: ApplicationRecord, settings: Iterable[tuple[str, str]]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Commands on jobs that there are: list, show, explain, compare, follow, cancel, put away."""
+"""Commands that look at jobs: list, show, explain, compare, follow."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -8,17 +8,16 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli import options
-from isthmus.cli.exits import ExitCode, code_of_error, say, say_error
+from isthmus.cli.exits import say
 from isthmus.cli.printing import emit, print_facts, print_table, shown, state_text
-from isthmus.cli.session import connect, find_job
+from isthmus.cli.session import connect, find_job, who_am_i
 from isthmus.cli.units import moment, size_text, span, walltime_s
-from isthmus.errors import InvalidInput, IsthmusError
+from isthmus.errors import InvalidInput, NotAllowed, NotFound
 from isthmus.job import JobState
 
 if TYPE_CHECKING:
@@ -27,11 +26,18 @@ if TYPE_CHECKING:
     from isthmus.client import Client, Job, JobRecord
 
 
+LAST_LINES = 10
+LAST_BYTES = 8192
+"""How much of a failed job's stderr `why` tells."""
+
+
 def jobs(
     states: Annotated[
         list[JobState] | None, typer.Option("--state", help="Only in this state; again for more.")
     ] = None,
-    application: Annotated[str | None, typer.Option("--app", metavar="NAME", help="Only of this application.")] = None,
+    application: Annotated[
+        str | None, typer.Option("--app", "--application", metavar="NAME", help="Only of this application.")
+    ] = None,
     cluster: Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Only on this cluster.")] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="TEXT", help="Only with this label.")] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="WORDS", help="Only with words that begin so.")] = None,
@@ -39,7 +45,7 @@ def jobs(
         str | None, typer.Option("--since", metavar="WHEN", help="Only made since then: 2026-11-01, or a time: 2h, 7d.")
     ] = None,
     owner: Annotated[
-        str | None, typer.Option("--owner", metavar="NAME", help="Only this user's; administrators.")
+        str | None, typer.Option("--owner", metavar="NAME", help="Only this user's; for administrators.")
     ] = None,
     archived: Annotated[
         bool, typer.Option("--archived", help="The archived ones instead.", show_default=False)
@@ -62,27 +68,30 @@ def jobs(
         archived=archived,
     )
     with connect() as gateway:
+        me = who_am_i(gateway)
+        if owner not in (None, me.name) and not me.sees_all:
+            raise NotAllowed(f"--owner is for administrators: as {me.name} you see your own jobs only")
         found = gateway.find(query, None if everything else limit)
         if as_json:
             for job in found:
                 emit(job.record.document)
             return
-        rows = [_row(job) for job in found]
-    print_table(("JOB", "STATE", "APPLICATION", "CLUSTER", "MADE", "RAN", "NAME"), rows)
+        columns = {name: read for name, read in _COLUMNS.items() if me.sees_all or name != "OWNER"}
+        rows = [[read(job) for read in columns.values()] for job in found]
+    print_table(tuple(columns), rows)
 
 
-def _row(job: Job) -> tuple[str | Text, ...]:
-    record = job.record
-    state = state_text(record.state).append(_cause(record))
-    return (
-        job.id,
-        state,
-        record.application,
-        record.cluster,
-        moment(record.created_at),
-        span(job.seconds),
-        record.name,
-    )
+_COLUMNS: dict[str, Callable[[Job], str | Text]] = {
+    "JOB": lambda job: job.id,
+    "STATE": lambda job: state_text(job.state).append(_cause(job.record)),
+    "APPLICATION": lambda job: job.application,
+    "CLUSTER": lambda job: job.record.cluster,
+    "OWNER": lambda job: job.record.owner,
+    "MADE": lambda job: moment(job.record.created_at),
+    "RAN": lambda job: span(job.seconds),
+    "NAME": lambda job: job.name,
+}
+"""What a list of jobs tells; an administrator's has the owners too."""
 
 
 def _cause(record: JobRecord) -> str:
@@ -104,7 +113,7 @@ def _since(text: str) -> datetime:
 def show(
     word: options.JobArgument,
     script: Annotated[
-        bool, typer.Option("--script", help="Show what runs on the cluster.", show_default=False)
+        bool, typer.Option("--script", help="Show what runs on the cluster, as POSIX sh.", show_default=False)
     ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -112,7 +121,8 @@ def show(
     with connect() as gateway:
         job = find_job(gateway, word)
         if script:
-            print(job.script(), end="")
+            print(job.script(), end="", flush=True)
+            say("# /job/inputs and /job/work stand for the job's own folders, which each attempt gets anew.")
         elif as_json:
             emit(job.record.document)
         else:
@@ -168,15 +178,28 @@ def _attempt(record: JobRecord, n: int) -> str:
 
 
 def why(word: options.JobArgument, as_json: options.JsonOption = False) -> None:
-    """Say why a job waits, or why it ended as it did."""
+    """Say why a job waits, or why it ended as it did; of a failed one with the last lines of its stderr."""
     with connect() as gateway:
         job = find_job(gateway, word)
         sentences = job.why()
+        complaints = _last_lines(gateway, job.id) if job.state is JobState.FAILED else []
     if as_json:
-        emit({"job": job.id, "sentences": list(sentences)})
+        emit({"job": job.id, "sentences": list(sentences), "stderr": complaints})
         return
     for sentence in sentences:
         print(shown(sentence))
+    if complaints:
+        print("Its last words on stderr:")
+    for line in complaints:
+        print(f"  | {shown(line)}")
+
+
+def _last_lines(gateway: Client, job_id: str) -> list[str]:
+    """The last lines of the job's stderr that are not empty."""
+    from isthmus.client.flows import LogReader
+
+    text = gateway.run(LogReader(job_id, "stderr", follow=False, offset=-LAST_BYTES).next()) or ""
+    return [line.rstrip() for line in text.split("\n") if line.strip()][-LAST_LINES:]
 
 
 def watch(word: options.JobArgument, as_json: options.JsonOption = False) -> None:
@@ -206,12 +229,12 @@ def logs(
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A job.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another job.")],
+    b: Annotated[str | None, typer.Argument(metavar="[B]", help="Another job.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show what two jobs were asked differently."""
+    """Show what two jobs were asked differently; with one job, what was changed of the one it was resubmitted from."""
     with connect() as gateway:
-        first, second = find_job(gateway, a), find_job(gateway, b)
+        first, second = _pair(gateway, a, b)
         changes = first.diff(second)
     if as_json:
         for change in changes:
@@ -222,77 +245,18 @@ def diff(
         print(f"{first.id} and {second.id} were asked the same.")
 
 
+def _pair(gateway: Client, a: str, b: str | None) -> tuple[Job, Job]:
+    """The two jobs to compare. NotFound: there is only one, and it was resubmitted from none."""
+    job = find_job(gateway, a)
+    if b is not None:
+        return job, find_job(gateway, b)
+    if job.parent is None:
+        raise NotFound(f"{job.id} was not resubmitted from another job; name the one to compare it with")
+    return gateway.job(job.parent), job
+
+
 def _value(value: object) -> str:
     """A value as one would type it."""
     if value is None:
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def get(
-    word: options.JobArgument,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Only these outputs.")] = None,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Into this folder.")] = Path(),
-    as_json: options.JsonOption = False,
-) -> None:
-    """Fetch a job's outputs; prints the files."""
-    with connect() as gateway:
-        job = find_job(gateway, word)
-        paths = job.download(to, *(names or ()))
-    for path in paths:
-        emit({"job": job.id, "path": str(path)}) if as_json else print(path)
-    if not paths:
-        say(f"Job {job.id} has no outputs{'' if job.is_final else ' yet'}.")
-
-
-def cancel(words: options.JobsArgument, as_json: options.JsonOption = False) -> None:
-    """Ask for jobs to be cancelled; each is CANCELLED once that is proved."""
-    _each(words, lambda gateway, job: job.cancel(), "cancel asked", as_json)
-
-
-def archive(
-    words: options.JobsArgument,
-    undo: Annotated[bool, typer.Option("--undo", help="Take them out of the archive.", show_default=False)] = False,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Put jobs out of sight: they stay as they are, and `isthmus jobs --archived` lists them."""
-    from isthmus.client import calls
-
-    def put_away(gateway: Client, job: Job) -> Job:
-        gateway.request(calls.change(job.id, {"archived": not undo}))
-        return job.refresh()
-
-    _each(words, put_away, "taken out of the archive" if undo else "archived", as_json)
-
-
-def delete(
-    words: options.JobsArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.", show_default=False)] = False,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Delete ended jobs with their files. This can't be undone."""
-    from isthmus.client import calls
-
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {len(words)} jobs and their files?", err=True)):
-        raise InvalidInput("nothing was deleted; --yes deletes without asking")
-
-    def remove(gateway: Client, job: Job) -> Job:
-        gateway.request(calls.delete(job.id))
-        return job
-
-    _each(words, remove, "deleted", as_json)
-
-
-def _each(words: list[str], act: Callable[[Client, Job], Job], done: str, as_json: bool) -> None:
-    """Acts on every job, also after one was refused; ends with the worst of their codes."""
-    worst = ExitCode.OK
-    with connect() as gateway:
-        for word in words:
-            try:
-                job = act(gateway, find_job(gateway, word))
-            except IsthmusError as fault:
-                say_error(fault)
-                worst = max(worst, code_of_error(fault))
-                continue
-            emit(job.record.document) if as_json else print(f"{job.id} {done}")
-    raise typer.Exit(worst)

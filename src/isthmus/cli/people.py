@@ -1,4 +1,4 @@
-"""`isthmus login`, `logout` and `users`."""
+"""`isthmus login`, `whoami`, `logout` and `users`."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -7,14 +7,15 @@ from __future__ import annotations
 import getpass
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from isthmus.cli import options
 from isthmus.cli.exits import say
-from isthmus.cli.printing import emit, print_table
-from isthmus.cli.session import connect
+from isthmus.cli.printing import emit, print_facts, print_table
+from isthmus.cli.session import connect, connect_to, the_login, who_am_i
 from isthmus.errors import IsthmusError, NotSignedIn
 
 users = typer.Typer(help="Users of the gateway; for administrators.", no_args_is_help=True, rich_markup_mode=None)
@@ -28,22 +29,51 @@ def login(
     ] = None,
 ) -> None:
     """Sign in to a gateway: asks for name and password, and keeps a token for this user of this machine."""
-    from isthmus.client import Client, calls
     from isthmus.client.login import Login, find_login, login_file, write_login
 
     found = find_login(url)
-    who = name or _line("Name: ")
-    password = getpass.getpass("Password: ") if sys.stdin.isatty() else _line("")
-    token_name = f"command line on {socket.gethostname()}"[:100]
-    with Client(found.url, "-") as gateway:
-        answer = gateway.request(calls.make_token(who, password, token_name, scopes or ()))
-    token = str(answer["token"])
-    if answer.get("must_change_password"):
-        say("This password is for one time: choose one of your own, of 12 characters or more.")
-        with Client(found.url, token) as gateway:
-            gateway.request(calls.send("POST", "me", "password", json={"old": password, "new": _new_password()}))
+    who = name or _line(f"Name at {found.url}: ")
+    password = getpass.getpass(f"Password of {who} at {found.url}: ") if sys.stdin.isatty() else _line("")
+    token = _token_of(found.url, who, password, scopes or ())
     write_login(login_file(), Login(found.url, token))
     print(f"Signed in to {found.url} as {who}; the token is in {login_file()}.")
+    if (used := find_login()).token != token:
+        say(f"isthmus: commands go to {used.url} all the same ({used.origin});")
+        say("unset ISTHMUS_HOME, ISTHMUS_URL and ISTHMUS_TOKEN to use this login")
+
+
+def _token_of(url: str, name: str, password: str, scopes: Sequence[str]) -> str:
+    """A token for this user. A one-time password gives none but for choosing another, which is asked for first."""
+    from isthmus.client import Client, calls
+
+    token_name = f"command line on {socket.gethostname()}"[:100]
+    with Client(url, "-") as gateway:
+        answer = gateway.request(calls.make_token(name, password, token_name, scopes))
+        if answer.get("must_change_password"):
+            say("This password is for one time: choose one of your own, of 12 characters or more.")
+            chosen = _new_password()
+            with Client(url, str(answer["token"])) as newcomer:
+                newcomer.request(calls.send("POST", "me", "password", json={"old": password, "new": chosen}))
+            answer = gateway.request(calls.make_token(name, chosen, token_name, scopes))
+    return str(answer["token"])
+
+
+def whoami(as_json: options.JsonOption = False) -> None:
+    """Say which gateway commands speak to, as whom, and what named it."""
+    login = the_login()
+    with connect_to(login) as gateway:
+        me = who_am_i(gateway)
+    if as_json:
+        return emit({**me.document, "url": login.url, "origin": login.origin})
+    return print_facts(
+        [
+            ("gateway", login.url),
+            ("user", me.name),
+            ("role", me.role),
+            ("scopes", ", ".join(me.scopes)),
+            ("found in", login.origin),
+        ]
+    )
 
 
 def _line(question: str) -> str:

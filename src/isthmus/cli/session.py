@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from isthmus.cli.exits import say
 from isthmus.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from isthmus.client import Client, Job
+    from isthmus.client.login import Login
 
 ID_LENGTH = 20
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -20,10 +23,46 @@ _SLACK = timedelta(seconds=5)  # an id is made a moment before its job is stored
 
 
 def connect() -> Client:
-    """A client for the gateway that arguments, environment or login name."""
+    """A client for the gateway that options, environment or login name."""
+    return connect_to(the_login())
+
+
+def connect_to(login: Login) -> Client:
     from isthmus.client import Client
 
-    return Client()
+    return Client(login.url, login.token)
+
+
+def the_login() -> Login:
+    """The gateway and the token that commands use; stderr tells of an ISTHMUS_HOME that names none."""
+    from isthmus.client.login import find_login, passed_over_home
+
+    login = find_login()
+    if home := passed_over_home():
+        say(f"isthmus: ISTHMUS_HOME={home} holds no token for you, so this goes to {login.url} ({login.origin})")
+    return login
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who the token belongs to. `sees_all`: an administrator, whose token is good for that."""
+
+    name: str
+    role: str
+    scopes: tuple[str, ...]
+    document: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def sees_all(self) -> bool:
+        return self.role == "admin" and "admin" in self.scopes
+
+
+def who_am_i(gateway: Client) -> Me:
+    """The user and the scopes of the token in use."""
+    from isthmus.client import calls
+    from isthmus.client.records import record
+
+    return record(Me, gateway.request(calls.get("me")))
 
 
 def find_job(gateway: Client, word: str) -> Job:
@@ -80,10 +119,8 @@ def _made_at(job_id: str) -> datetime:
 
 def _own_name_if_admin(gateway: Client) -> str | None:
     """An administrator sees everybody's jobs; `last` still means their own."""
-    from isthmus.client import calls
-
-    me = gateway.request(calls.get("me"))
-    return str(me["name"]) if me.get("role") == "admin" else None
+    me = who_am_i(gateway)
+    return me.name if me.sees_all else None
 
 
 def pair(word: str, option: str) -> tuple[str, str]:

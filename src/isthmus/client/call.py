@@ -15,7 +15,7 @@ from typing import BinaryIO, Generic, TypeAlias, TypeVar, cast
 
 import httpx
 
-from isthmus.client.faults import NoConnection
+from isthmus.client.faults import NoConnection, unwritable
 from isthmus.errors import StorageFault
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Sink:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb")
         except OSError as fault:
-            raise StorageFault(f"{self.target} can't be written: {fault.strerror}") from fault
+            raise StorageFault(f"{self.target} {unwritable(fault)}") from fault
         return self
 
     def write(self, chunk: bytes) -> None:
@@ -91,7 +91,7 @@ class Sink:
         try:
             self._file.write(chunk)
         except OSError as fault:
-            raise StorageFault(f"{self.target} can't be written: {fault.strerror}") from fault
+            raise StorageFault(f"{self.target} {unwritable(fault)}") from fault
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:

@@ -14,6 +14,7 @@ from isthmus.client.call import Call
 from isthmus.client.records import (
     ApplicationRecord,
     ApplicationSummary,
+    CancelRecord,
     Change,
     JobRecord,
     OutputRecord,
@@ -102,9 +103,13 @@ def page(params: Params) -> Call[Page]:
     return Call("GET", path_of("jobs"), read, params=params, repeatable=True)
 
 
-def cancel(job_id: str) -> Call[None]:
+def cancel(job_id: str) -> Call[CancelRecord]:
     """Repeatable: a wish that is there already stays as it is."""
-    return Call("POST", path_of("jobs", job_id, "cancel"), _nothing, repeatable=True)
+
+    def read(response: httpx.Response) -> CancelRecord:
+        return record(CancelRecord, response.json())
+
+    return Call("POST", path_of("jobs", job_id, "cancel"), read, repeatable=True)
 
 
 def change(job_id: str, body: Mapping[str, object]) -> Call[None]:

@@ -1,4 +1,4 @@
-"""The gateway's refusals (problem+json, RFC 9457) as the errors of the project's tree."""
+"""The gateway's refusals (problem+json, RFC 9457) as errors of the project's tree, and words for other failures."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ class NoConnection(IsthmusError):
     def __init__(self, message: str, *, was_sent: bool = True, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.was_sent = was_sent
+
+
+def unreadable(fault: OSError | UnicodeDecodeError) -> str:
+    """What to say, after its name, of a file of the user's that can't be read."""
+    return f"can't be read: {fault.strerror if isinstance(fault, OSError) else 'it is no text in UTF-8'}"
+
+
+def unwritable(fault: OSError) -> str:
+    """What to say, after its name, of a file of the user's that can't be written."""
+    return f"can't be written: {fault.strerror}"
 
 
 def unreachable(fault: httpx.TransportError, url: str) -> NoConnection:

@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from isthmus.client import calls
 from isthmus.client.call import Flow, Pause, Sink, ask, next_line, open_lines, save
-from isthmus.client.faults import NoConnection
+from isthmus.client.faults import NoConnection, unreadable
 from isthmus.client.query import PAGE, JobQuery
 from isthmus.client.records import JobRecord, OutputRecord, UploadRecord
 from isthmus.errors import InputFault, InvalidInput, NotFound
@@ -102,7 +102,7 @@ def _file(name: str, value: FileValue) -> Flow[object]:
     if isinstance(value, OutputOf):
         origin = {"job": value.job, "output": value.output}
         return origin | ({"path": value.path} if value.path else {})
-    return (yield from upload(value, field=f"inputs.{name}")).id
+    return (yield from upload(value, field=f"files.{name}")).id
 
 
 def upload(source: Path | BinaryIO, name: str | None = None, *, field: str = "file") -> Flow[UploadRecord]:
@@ -122,7 +122,7 @@ def _readable(path: Path, field: str) -> None:
         with path.open("rb"):
             return
     except OSError as fault:
-        words = f"{path} can't be read: {fault.strerror}"
+        words = f"{path} {unreadable(fault)}"
         raise InvalidInput(words, (InputFault(field, "unreadable_file", words),)) from fault
 
 

@@ -1,5 +1,6 @@
 """Where the gateway is and who asks: from arguments, the environment, the login file, or a gateway's home.
 
+What is said for one command or one terminal goes before what is kept: ISTHMUS_HOME, too, goes before the login file.
 A token is sent only to the gateway it is for: one found in a file goes with that file's address.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isthmus.errors import ConfigurationError
@@ -19,10 +20,11 @@ HOME_TOKEN = "cli-token"  # noqa: S105  a file's name
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A gateway's address and a token for it; empty when there is none."""
+    """A gateway's address and a token for it, empty when there is none; `origin` says in words what named them."""
 
     url: str
     token: str = ""
+    origin: str = field(default="", compare=False)
 
 
 def login_file() -> Path:
@@ -40,16 +42,31 @@ def default_home() -> Path:
 
 
 def find_login(url: str | None = None, token: str | None = None) -> Login:
-    """The first of: arguments, ISTHMUS_URL and ISTHMUS_TOKEN, the login file, the local gateway's own file."""
+    """The first of: arguments, ISTHMUS_URL and ISTHMUS_TOKEN, ISTHMUS_HOME, the login file, this machine's gateway."""
     url = (url or os.environ.get("ISTHMUS_URL") or "").rstrip("/")
     token = token or os.environ.get("ISTHMUS_TOKEN") or ""
     if url and token:
-        return Login(url, token)
-    kept = [login for path in (login_file(), default_home() / HOME_TOKEN) if (login := read_login(path))]
+        return Login(url, token, "the address and the token that were given")
+    kept = [replace(login, origin=str(path)) for path in _places() if (login := read_login(path))]
     if url:
-        return next((login for login in kept if login.url == url), Login(url))
-    url = kept[0].url if kept else DEFAULT_URL
-    return Login(url, token) if token else next(iter(kept), Login(url))
+        found = next((login for login in kept if login.url == url), Login(url))
+        return replace(found, origin=f"the address that was given; {found.origin or 'no file'} has a token for it")
+    first = kept[0] if kept else Login(DEFAULT_URL, origin="nothing names a gateway; this is the usual address")
+    return Login(first.url, token, f"the token that was given; address: {first.origin}") if token else first
+
+
+def passed_over_home() -> Path | None:
+    """The home that ISTHMUS_HOME names, if it holds no login to read and so another gateway is the one meant."""
+    home = os.environ.get("ISTHMUS_HOME")
+    if not home or os.environ.get("ISTHMUS_URL"):
+        return None
+    return None if read_login(Path(home) / HOME_TOKEN) else Path(home)
+
+
+def _places() -> tuple[Path, Path]:
+    """The files that may hold a login, the first one that does counts."""
+    home, kept = default_home() / HOME_TOKEN, login_file()
+    return (home, kept) if os.environ.get("ISTHMUS_HOME") else (kept, home)
 
 
 def read_login(path: Path) -> Login | None:

@@ -80,6 +80,20 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRecord:
+    """What became of asking for a job to be cancelled; `already_ended` if there was nothing left to cancel."""
+
+    job: str
+    outcome: str
+    state: JobState
+    document: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def already_ended(self) -> bool:
+        return self.outcome == "already_ended"
+
+
+@dataclass(frozen=True, slots=True)
 class UploadRecord:
     """A file on the gateway that jobs may take as an input."""
 

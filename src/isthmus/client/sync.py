@@ -143,7 +143,9 @@ class Job(JobView):
         return self
 
     def cancel(self) -> Job:
-        """Its cancelling is asked for; it is CANCELLED once that is proved, so `wait` for it."""
+        """Its cancelling is asked for; it is CANCELLED once that is proved, so `wait` for it. One that had ended stays
+        as it ended: its `state` says so at once.
+        """
         self._client.request(calls.cancel(self.id))
         return self.refresh()
 

@@ -10,7 +10,7 @@ import structlog
 
 from isthmus.cluster import Cluster, Handle, Order
 from isthmus.controller.orders import Orders
-from isthmus.facts import NOTHING, Facts, StagingFailed, Unlisted
+from isthmus.facts import NOTHING, Facts, StagingFailed, Unlisted, Voided
 from isthmus.job import Job, JobState
 from isthmus.lifecycle import Action, is_suspect
 from isthmus.store import Store
@@ -91,8 +91,11 @@ class Deeds:
         }
 
     async def _withdraw(self, batch: Sequence[Job]) -> Learnt:
-        await self.cluster.cancel(_handles(batch))
         claims = await self.cluster.void(_handles(batch), self.epoch)
+        # Only what can't start any more leaves the queue; a program that has started meanwhile is left alone.
+        void = [handle for handle in _handles(batch) if isinstance(claims.get(handle.tag), Voided)]
+        if void:
+            await self.cluster.cancel(void)
         answers = await self.cluster.observe(_handles(batch))
         by_tag = _job_ids(batch)
         return {by_tag[tag]: replace(answers.get(tag, NOTHING), claim=claim) for tag, claim in claims.items()}

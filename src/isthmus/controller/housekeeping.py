@@ -55,7 +55,7 @@ class ClusterKeeping:
         await asyncio.to_thread(self.store.report_cluster, self.lease, self.cluster.name, status, time.time())
 
     async def tidy(self) -> None:
-        """Directories of ended attempts are gone: many at once, since deleting files slows down whoever makes new ones."""
+        """Directories of ended attempts are gone; many at once, since deleting files slows down who makes new ones."""
         tags = await self.cluster.tags()
         over = await asyncio.to_thread(self.store.ended_tags, self.cluster.name, sorted(tags))
         if over:

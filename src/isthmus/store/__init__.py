@@ -45,7 +45,7 @@ from isthmus.store.history import EventRow, Position
 from isthmus.store.leases import Lease, LeaseRow
 from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
 from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
-from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User
+from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User, UserChanges
 from isthmus.store.views import JobView, OutputView
 from isthmus.store.watch import Watch
 from isthmus.store.wishes import CancelAnswer, CancelOutcome, ChangedMeanwhile, JobChanges, Wish
@@ -81,6 +81,7 @@ __all__ = [
     "Token",
     "Upload",
     "User",
+    "UserChanges",
     "Viewer",
     "Wish",
 ]
@@ -278,6 +279,10 @@ class Store:
         """The next events the viewer may see (None: the gateway itself, all), oldest first; none is ever missed."""
         return self._read(lambda c: history.events_after(c, viewer, position, limit, job_id))
 
+    def standing(self, position: Position) -> Position:
+        """Where an event stands now that once stood at this position, also if the database was restored since."""
+        return self._read(lambda c: history.standing(c, position))
+
     def newest_position(self) -> Position:
         """After every event that can be read now."""
         return self._read(history.newest_position)
@@ -389,14 +394,10 @@ class Store:
         hashed = users.hash_password(password)
         self._writer.run(lambda c: users.set_password(c, name, hashed))
 
-    def set_role(self, name: str, role: Role) -> User:
-        """The user has the role. NotFound; Conflict: no administrator would be left."""
-        return self._writer.run(lambda c: users.set_role(c, name, role))
-
-    def set_disabled(self, name: str, *, disabled: bool) -> User:
-        """The user can or can't sign in, by password or token. NotFound; Conflict: no administrator would be left."""
-        at = self._clock() if disabled else None
-        return self._writer.run(lambda c: users.set_disabled(c, name, at))
+    def change_user(self, name: str, changes: UserChanges) -> User:
+        """The user is as asked, or nothing has changed. NotFound, InvalidInput; Conflict: no administrator is left."""
+        hashed = None if changes.password is None else users.hash_password(changes.password)
+        return self._writer.run(lambda c: users.change_user(c, name, changes, hashed, self._clock()))
 
     def create_token(self, user_id: str, name: str, scopes: Iterable[Scope], expires_at: float | None) -> NewToken:
         """The user has a token; its text can't be shown again."""

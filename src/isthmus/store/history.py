@@ -3,6 +3,9 @@
 On PostgreSQL transactions commit in another order than their events are numbered. So an event carries the number of
 its transaction, and a reader stops before the oldest transaction that may still commit: what comes later always
 sorts later. On SQLite one writer at a time numbers events in the order of commits.
+
+A dump restored on another server brings events with that one's transaction numbers, which mean nothing here: they
+are all set to 0, before those of any transaction, and readers find their place by the event's own number (`standing`).
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    func,
     insert,
     literal_column,
     select,
     true,
     tuple_,
+    update,
 )
 
 from isthmus.errors import InvalidInput
@@ -116,6 +121,29 @@ def newest_position(connection: Connection) -> Position:
     query = select(events.c.xid, events.c.id).where(_settled(connection.dialect.name))
     row = connection.execute(query.order_by(events.c.xid.desc(), events.c.id.desc()).limit(1)).one_or_none()
     return Position() if row is None else Position(*row)
+
+
+def standing(connection: Connection, position: Position) -> Position:
+    """Where an event stands now that once stood at this position: renumbering may have moved it.
+
+    What a restored database has lost stands after all that it has.
+    """
+    xid = connection.execute(select(events.c.xid).where(events.c.id == position.id)).scalar_one_or_none()
+    return min(position, newest_position(connection)) if xid is None else Position(xid, position.id)
+
+
+_SNAPSHOT_END: ColumnElement[int] = literal_column("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+
+
+def renumber_restored(connection: Connection) -> int:
+    """No event names a transaction that this PostgreSQL has not come to; how many were renumbered.
+
+    Of what a transaction sees, all was committed before its snapshot's end, so such an event is from another server.
+    """
+    newest = connection.execute(select(func.max(events.c.xid))).scalar_one_or_none()
+    if newest is None or newest < connection.execute(select(_SNAPSHOT_END)).scalar_one():
+        return 0
+    return connection.execute(update(events).where(events.c.xid != 0).values(xid=0)).rowcount
 
 
 def _settled(dialect: str) -> ColumnElement[bool]:

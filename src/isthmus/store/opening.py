@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Connection, insert, inspect, select, text
 
+from isthmus.store import history
 from isthmus.store.database import Database
 from isthmus.store.ids import new_id
 from isthmus.store.schema import gateway
+
+_log = structlog.get_logger(__name__)
 
 HEAD = "0001"
 _MIGRATION_LOCK = 0x69737468  # PostgreSQL's advisory locks are numbers
 
 
 def make_ready(database: Database) -> str:
-    """The schema is at `HEAD` and the gateway has its row; returns the gateway's id.
+    """The schema is at `HEAD`, a restored dump is readable, and the gateway has its row; returns the gateway's id.
 
     Processes that start together wait for one another. ConfigurationError: a newer Isthmus made the database.
     """
@@ -32,6 +36,8 @@ def make_ready(database: Database) -> str:
             from isthmus.store.upgrading import upgrade  # noqa: PLC0415
 
             upgrade(connection)
+        if not database.is_sqlite and (renumbered := history.renumber_restored(connection)):
+            _log.warning("a database restored from another server's dump: events renumbered", events=renumbered)
         return _gateway_id(connection)
 
 

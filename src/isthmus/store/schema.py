@@ -3,7 +3,9 @@
 Times are epoch seconds (UTC). Identifiers that people meet are text (`ids.new_id`); `jobs.number` is the narrow key
 that other tables, pages and the text index use. `jobs.next_check_at` is NULL where nobody needs to look (infinity in
 `job.Job`). An owner's pages read `ix_jobs_mine_*`, an administrator's `ix_jobs_all_*`: each ends in what the page is
-sorted by, so a page costs by its length, not by the number of jobs.
+sorted by, so a page costs by its length, not by the number of jobs. A filter by cluster has no range of its own, which
+would cost every change of a job on PostgreSQL: `ix_jobs_all` holds the cluster beside the number, to be looked through
+without the jobs.
 """
 
 from __future__ import annotations
@@ -171,7 +173,7 @@ _jobs_index("mine_both", "owner_id", "state", "application", "number", where=CUR
 _jobs_index("mine_name", "owner_id", "name", "number", where=CURRENT.text)
 _jobs_index("mine_state_at", "owner_id", "state_at", "number", where=CURRENT.text)
 _jobs_index("mine_archived", "owner_id", "number", where=ARCHIVED.text)
-_jobs_index("all", "number", where=CURRENT.text)
+_jobs_index("all", "number", "cluster", where=CURRENT.text)
 _jobs_index("all_state", "state", "number", where=CURRENT.text)
 _jobs_index("all_application", "application", "number", where=CURRENT.text)
 _jobs_index("all_both", "state", "application", "number", where=CURRENT.text)

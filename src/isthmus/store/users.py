@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
@@ -38,7 +38,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token is good for; the user's role caps it."""
+    """What a token is good for; the user's role caps it. Without any it is good for choosing a password only."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -58,6 +58,15 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class UserChanges:
+    """What a user has otherwise from now on; None stays as it is."""
+
+    password: str | None = field(default=None, repr=False)
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whose a valid token is, and what it lets them do. An administrator's scope is in it only for administrators."""
 
@@ -66,6 +75,7 @@ class Identity:
     role: Role
     scopes: frozenset[Scope]
     token_id: str
+    must_change_password: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,25 +177,24 @@ def set_password(connection: Connection, name: str, password_hash: str) -> None:
     connection.execute(changed.values(password_hash=password_hash, must_change_password=False))
 
 
-def set_role(connection: Connection, name: str, role: Role) -> User:
-    """The user has the role. Conflict: no administrator would be left. NotFound."""
+def change_user(connection: Connection, name: str, changes: UserChanges, password_hash: str | None, now: float) -> User:
+    """The user is as asked, all of it; `password_hash` is what is stored of the password.
+
+    Who is disabled signs in by nothing, by token neither. Conflict: no administrator would be left. NotFound.
+    """
+    # Locked in one order, so that of two who would each leave the other as the last administrator one comes second.
+    connection.execute(
+        select(users.c.id).where(users.c.role == Role.ADMIN.value).order_by(users.c.id).with_for_update()
+    )
     found = user(connection, name)
-    connection.execute(update(users).where(users.c.id == found.id).values(role=role.value))
-    _keep_an_administrator(connection)
-    return user(connection, name)
-
-
-def set_disabled(connection: Connection, name: str, disabled_at: float | None) -> User:
-    """The user can't sign in any more, by token neither (None: can again). Conflict: no administrator would be left."""
-    found = user(connection, name)
-    connection.execute(update(users).where(users.c.id == found.id).values(disabled_at=disabled_at))
-    _keep_an_administrator(connection)
-    return user(connection, name)
-
-
-def _keep_an_administrator(connection: Connection) -> None:
+    if password_hash is not None:
+        set_password(connection, name, password_hash)
+    role = found.role if changes.role is None else changes.role
+    disabled_at = found.disabled_at if changes.disabled is None else now if changes.disabled else None
+    connection.execute(update(users).where(users.c.id == found.id).values(role=role.value, disabled_at=disabled_at))
     if not has_administrator(connection):
         raise Conflict("there must be an administrator who can sign in")
+    return user(connection, name)
 
 
 def has_administrator(connection: Connection) -> bool:
@@ -228,7 +237,10 @@ def create_token(
 
 
 _VALID_TOKEN = (
-    select(users.c.id, users.c.name, users.c.role, tokens.c.scopes, tokens.c.id, tokens.c.last_used_at)
+    select(
+        *(users.c.id, users.c.name, users.c.role, users.c.must_change_password),
+        *(tokens.c.scopes, tokens.c.id, tokens.c.last_used_at),
+    )
     .join(users, users.c.id == tokens.c.user_id)
     .where(tokens.c.sha256 == bindparam("hash"), tokens.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
     .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")))
@@ -240,10 +252,11 @@ def identify(connection: Connection, text: str, now: float) -> tuple[Identity, s
     row = connection.execute(_VALID_TOKEN, {"hash": _sha256(text), "now": now}).one_or_none()
     if row is None:
         raise NotSignedIn("this token is not valid, or not any more")
-    user_id, name, role, scopes, token_id, used_at = row
+    user_id, name, role, must_change_password, scopes, token_id, used_at = row
     granted = _scopes(scopes) if role == Role.ADMIN else _scopes(scopes) - {Scope.ADMIN}
     note = used_at is None or now - used_at >= _USED_EVERY_S
-    return Identity(user_id, name, Role(role), granted, token_id), token_id if note else None
+    identity = Identity(user_id, name, Role(role), granted, token_id, must_change_password)
+    return identity, token_id if note else None
 
 
 def note_use(connection: Connection, token_id: str, now: float) -> None:

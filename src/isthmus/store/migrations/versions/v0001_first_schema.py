@@ -137,7 +137,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table or index)
     op.create_index(
         "ix_jobs_all",
         "jobs",
-        ["number"],
+        ["number", "cluster"],
         unique=False,
         sqlite_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
         postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL"),
