@@ -71,7 +71,9 @@ def test_an_application_s_inputs_are_flags_with_help_unit_range_and_default(gate
 
 def test_flags_settings_and_resources_reach_the_job(gateway: GatewayProcess) -> None:
     (gateway.folder / "extra.txt").write_text("extra\n")
-    words = "--upto 1 --tags a --tags b --loud --factor 2 --extra extra.txt --set name=Bob --walltime 2m --memory 32MiB"
+    words = (
+        "--upto 1 --tags a --tags b --loud --factor 2 --extra extra.txt --set name=Bob --walltime 0:02 --memory 31.5M"
+    )
     ended = gateway.run("submit", "counting", *words.split(), "--label", "x", "--json")
     assert ended.code == 0, ended.err
     job = json.loads(ended.out)
@@ -120,6 +122,7 @@ def test_every_refused_input_is_named_on_stderr_and_ends_with_4(gateway: Gateway
         (("submit",), 2, "Usage: isthmus submit"),
         (("submit", "nothing"), 3, "no application 'nothing'"),
         (("submit", "counting", "--walltime", "soon"), 4, "resources.walltime_s: "),
+        (("submit", "counting", "--memory", "4 parsecs"), 4, "resources.memory_mib: "),
         (
             ("submit", "counting", "--extra", "none.txt"),
             4,

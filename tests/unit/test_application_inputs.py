@@ -13,7 +13,6 @@ from isthmus.application import (
     check_inputs,
     input_schema,
     read_application,
-    value_from_text,
 )
 from isthmus.application.encoding import Json
 from isthmus.errors import InvalidInput
@@ -205,17 +204,3 @@ def test_the_schema_takes_what_the_check_takes(values: dict[str, Json]) -> None:
 @pytest.mark.parametrize("values", [{"smooth": True}, {"radar": "f1", "smooth": True, "gates": 3}, {"zzz": 1}])
 def test_the_schema_refuses_what_the_check_refuses(values: dict[str, Json]) -> None:
     assert list(Draft202012Validator(input_schema(APPLICATION)).iter_errors(values)) != []
-
-
-@pytest.mark.parametrize(
-    ("name", "texts", "value"),
-    [
-        *(("threshold_dbz", ["4e1"], 40.0), ("gates", ["8"], 8), ("smooth", ["True"], True), ("name", ["8"], "8")),
-        *(("levels", ["1", "2"], [1, 2]), ("gates", ["eight"], "eight"), ("smooth", ["yes"], "yes")),
-        *(("extra", ["f1", "f2"], ["f1", "f2"]), ("radar", ["f1"], "f1"), ("name", [], None)),
-    ],
-)
-def test_texts_of_a_form_or_flag_become_values(name: str, texts: list[str], value: Json) -> None:
-    found = APPLICATION.input(name)
-    assert found is not None
-    assert value_from_text(found, texts) == value

@@ -63,7 +63,7 @@ def test_what_is_asked_is_given() -> None:
     ("asked", "seconds"),
     [
         *((600, 600), (600.0, 600), ("600", 600), ("00:10:00", 600), ("90m", 5400), ("1h30m", 5400), ("2h", 7200)),
-        *(("0-01:00:00", 3600), (" 90s ", 90)),
+        *(("0-01:00:00", 3600), (" 90s ", 90), ("90min", 5400), ("1:30", 5400), ("1.5h", 5400)),
     ],
 )
 def test_walltime_may_be_said_in_several_ways(asked: Json, seconds: int) -> None:
@@ -71,12 +71,13 @@ def test_walltime_may_be_said_in_several_ways(asked: Json, seconds: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "mib"), [("2G", 2048), ("512M", 512), ("1.5GiB", 1536), ("1024", 1024), ("1 gb", 1024)]
+    ("asked", "mib"), [("2G", 2048), ("512M", 512), ("1.5GiB", 1536), ("1024", 1024), ("1 gb", 1024), ("256.5", 257)]
 )
 def test_memory_may_be_said_in_several_ways(asked: Json, mib: int) -> None:
     assert chosen({"memory_mib": asked}).memory_mib == mib
 
 
+NO_TIME = "must be a time like 90m, 1h30m or 1:30:00, or a number of seconds"
 FAULTS: list[tuple[dict[str, Json], str, str, str]] = [
     ({"cpu": 1}, "cpu", "unknown_resource", "there is no such resource; did you mean 'cpus'?"),
     ({"gpus": 1}, "gpus", "not_adjustable", "this application doesn't let it be chosen"),
@@ -89,17 +90,13 @@ FAULTS: list[tuple[dict[str, Json], str, str, str]] = [
     ({"cpus": [1]}, "cpus", "wrong_type", "must be a whole number"),
     ({"nodes": 2}, "nodes", "out_of_range", "2 is more than the most, 1"),
     ({"memory_mib": "8G"}, "memory_mib", "out_of_range", "8192 MiB is more than the most, 4096 MiB"),
-    ({"memory_mib": "2 potatoes"}, "memory_mib", "wrong_type", "must be MiB, or a size like 512M or 2G"),
+    ({"memory_mib": "2 potatoes"}, "memory_mib", "wrong_type", "must be a size like 4GiB or 512M, or a number of MiB"),
     ({"walltime_s": 0}, "walltime_s", "out_of_range", "0 s is less than the least, 60 s"),
     ({"walltime_s": "00:00:00"}, "walltime_s", "out_of_range", "0 s is less than the least, 60 s"),
-    ({"walltime_s": "10:30"}, "walltime_s", "wrong_type", "must be seconds, HH:MM:SS, or a span like 90m or 1h30m"),
-    ({"walltime_s": ""}, "walltime_s", "wrong_type", "must be seconds, HH:MM:SS, or a span like 90m or 1h30m"),
-    (
-        {"walltime_s": float("inf")},
-        "walltime_s",
-        "wrong_type",
-        "must be seconds, HH:MM:SS, or a span like 90m or 1h30m",
-    ),
+    ({"walltime_s": "10:75"}, "walltime_s", "wrong_type", NO_TIME),
+    ({"walltime_s": ""}, "walltime_s", "wrong_type", NO_TIME),
+    ({"walltime_s": float("inf")}, "walltime_s", "wrong_type", NO_TIME),
+    ({"walltime_s": ["90m"]}, "walltime_s", "wrong_type", NO_TIME),
     ({"queue": "a\n#SBATCH"}, "queue", "wrong_form", "must be one word of letters, digits and _.@+:-"),
     ({"account": 5}, "account", "wrong_form", "must be one word of letters, digits and _.@+:-"),
 ]

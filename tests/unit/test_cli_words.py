@@ -1,4 +1,4 @@
-"""What the command line makes of the words it is given: times, sizes, beginnings of ids, values of flags."""
+"""What the command line makes of the words it is given: beginnings of ids, values of flags."""
 
 from __future__ import annotations
 
@@ -8,52 +8,12 @@ import pytest
 
 from isthmus.cli.exits import ExitCode, code_of_error, code_of_state
 from isthmus.cli.flags import from_settings, from_texts
-from isthmus.cli.printing import shown
+from isthmus.cli.printing import shown, size_text, span
 from isthmus.cli.session import made_between
-from isthmus.cli.units import memory_mib, size_text, span, walltime_s
 from isthmus.client import ApplicationRecord, InputRecord, NoConnection
 from isthmus.errors import Conflict, InvalidInput, IsthmusError, NotAllowed, NotFound, NotSignedIn, StorageFault
 from isthmus.job import JobState
 from isthmus.store.ids import new_id
-
-
-@pytest.mark.parametrize(
-    ("text", "mib"), [("512", 512), ("4GiB", 4096), ("4G", 4096), ("1.5 gib", 1536), ("64MiB", 64), ("1T", 1048576)]
-)
-def test_a_size_is_read_in_the_units_people_use(text: str, mib: int) -> None:
-    assert memory_mib(text) == mib
-
-
-@pytest.mark.parametrize("text", ["", "much", "4 parsecs", "-1", "0", "0.2M"])
-def test_what_is_no_size_is_refused_with_the_field_s_name(text: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        memory_mib(text)
-    assert refused.value.faults[0].field == "resources.memory_mib"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("5400", 5400),
-        ("90m", 5400),
-        ("90min", 5400),
-        ("1h30m", 5400),
-        ("01:30:00", 5400),
-        ("1:30", 5400),
-        ("2d", 172800),
-        ("2-01:00:00", 176400),
-        ("45s", 45),
-    ],
-)
-def test_a_time_is_read_in_the_forms_people_use(text: str, seconds: int) -> None:
-    assert walltime_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "1:75", "-5", "1h30", "٣"])
-def test_what_is_no_time_is_refused_with_the_field_s_name(text: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        walltime_s(text)
-    assert refused.value.faults[0].field == "resources.walltime_s"
 
 
 def test_a_length_of_time_is_told_in_the_two_units_that_matter() -> None:
@@ -114,6 +74,11 @@ def test_settings_become_values_of_their_input_s_type() -> None:
 )
 def test_a_number_is_kept_as_it_was_written(text: str, value: float) -> None:
     assert repr(from_settings(_application(), [("factor", text)])["factor"]) == repr(value)
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("True", True), ("no", False), ("false", False)])
+def test_a_switch_may_be_set_in_words(text: str, value: bool) -> None:
+    assert from_settings(_application(), [("loud", text)]) == {"loud": value}
 
 
 def test_a_value_that_cannot_be_read_stays_text_for_the_gateway_to_refuse() -> None:

@@ -25,19 +25,13 @@ from isthmus.application.definition import (
 from isthmus.application.encoding import Json
 from isthmus.application.examples import check_examples
 from isthmus.application.faults import BrokenApplication, Fault, did_you_mean
-from isthmus.application.inputs import (
-    CheckedInputs,
-    FileFacts,
-    InputFile,
-    check_inputs,
-    input_schema,
-    value_from_text,
-)
+from isthmus.application.inputs import CheckedInputs, FileFacts, InputFile, check_inputs, input_schema
 from isthmus.application.page import page
 from isthmus.application.quoting import quote
 from isthmus.application.reading import read_application
 from isthmus.application.rendering import Places, Rendered, render
-from isthmus.application.resources import choose_resources
+from isthmus.application.resources import choose_resources, read_amount
+from isthmus.application.units import seconds
 
 __all__ = [
     "Application",
@@ -72,8 +66,9 @@ __all__ = [
     "input_schema",
     "page",
     "quote",
+    "read_amount",
     "read_application",
     "read_catalogue",
     "render",
-    "value_from_text",
+    "seconds",
 ]

@@ -150,25 +150,6 @@ def _items(found: Input) -> Mapping[str, Json]:
     return items if isinstance(items, dict) else {}
 
 
-def value_from_text(found: Input, texts: Sequence[str]) -> Json:
-    """The value that a form field's or flag's texts stand for; one that can't be read stays a text, to be refused."""
-    if found.is_list:
-        kind = str(_items(found).get("type", "string"))
-        return [_one_from_text(kind, text) for text in texts]
-    return _one_from_text(found.type, texts[-1]) if texts else None
-
-
-def _one_from_text(kind: str, text: str) -> Json:
-    try:
-        if kind == "boolean":
-            return {"true": True, "false": False}[text.strip().lower()]
-        if kind == "integer":
-            return int(text)
-        return float(text) if kind == "number" else text
-    except (ValueError, KeyError):
-        return text
-
-
 # Values: each fault is (code, message)
 
 
@@ -188,12 +169,29 @@ def value_faults(found: Input, value: Json) -> Iterator[tuple[str, str]]:
     if unsafe:
         yield from unsafe
         return
-    validator = Draft202012Validator(found.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    errors = list(islice(validator.iter_errors(value), MAX_FAULTS))
+    errors = list(islice(_validator(found.schema).iter_errors(value), MAX_FAULTS))
     for error in [error for error in errors if error.validator == "type"] or errors:
         place = "".join(f"item {int(at) + 1} " for at in error.absolute_path)
         code, message = _said(error, found)
         yield code, place + message
+
+
+_VALIDATORS: dict[int, Draft202012Validator] = {}
+_MOST_VALIDATORS = 1000
+
+
+def _validator(schema: dict[str, Json]) -> Draft202012Validator:
+    """The schema's validator; making one takes longer than most checks, so it is kept under the schema's identity.
+
+    A validator holds its schema, so that no other schema gets this identity while it is kept.
+    """
+    known = _VALIDATORS.get(id(schema))
+    if known is None:
+        if len(_VALIDATORS) >= _MOST_VALIDATORS:
+            _VALIDATORS.clear()
+        known = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        _VALIDATORS[id(schema)] = known
+    return known
 
 
 def _is_multiline(found: Input) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from isthmus.application.encoding import Json
 from isthmus.application.expression import BadExpression, Number, parse_expression
 from isthmus.application.faults import did_you_mean
 from isthmus.application.inputs import CheckedInputs
+from isthmus.application.units import mebibytes, seconds
 from isthmus.errors import InputFault, InvalidInput
 from isthmus.job import Resources
 
@@ -21,21 +21,14 @@ UNITS = {
 }
 _WORDS = ("queue", "account")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+:-]{0,63}")
-_CLOCK = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)")
-_SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
-_MEMORY = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s?([MGT])(?:i?B)?", re.IGNORECASE)
-_DIGITS = re.compile(r"\d{1,12}")
-
-
-class _Refused(ValueError):
-    """A resource's fault: `args` are its code and message."""
+_DIGITS = re.compile(r"[0-9]{1,12}")
 
 
 def choose_resources(application: Application, inputs: CheckedInputs, asked: Mapping[str, Json]) -> Resources:
     """What the job gets. InvalidInput: with every fault there is, fields named `resources.cpus` and so on.
 
-    `walltime_s` is seconds, `HH:MM:SS`, `D-HH:MM:SS`, `90m`, `1h30m`; `memory_mib` is MiB, `512M`, `2G`. A computed
-    value below the least is raised to it, one above the most is refused: the job would only fail later.
+    Amounts are read by `read_amount`. A computed value below the least is raised to it, one above the most is refused:
+    the job would only fail later.
     """
     faults = [_unknown(application, name) for name in asked if name not in _known(application)]
     chosen: dict[ResourceName, int] = {}
@@ -43,8 +36,8 @@ def choose_resources(application: Application, inputs: CheckedInputs, asked: Map
     for rule in application.resources:
         try:
             chosen[rule.name] = _choose(rule, inputs, asked.get(rule.name))
-        except _Refused as refused:
-            faults.append(InputFault(f"resources.{rule.name}", *refused.args))
+        except InvalidInput as refused:
+            faults += refused.faults
     for name in _WORDS:
         value = asked.get(name)
         if isinstance(value, str) and _WORD.fullmatch(value):
@@ -54,8 +47,40 @@ def choose_resources(application: Application, inputs: CheckedInputs, asked: Map
                 InputFault(f"resources.{name}", "wrong_form", "must be one word of letters, digits and _.@+:-")
             )
     if faults:
-        raise InvalidInput("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3]), tuple(faults))
+        raise _invalid(*faults)
     return _resources(chosen, words)
+
+
+def read_amount(name: ResourceName, asked: Json) -> int:
+    """The amount that a whole number or a text stands for: a walltime as `seconds` reads it, memory as `mebibytes`.
+
+    InvalidInput: it stands for none; with one fault.
+    """
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    if isinstance(asked, float) and asked.is_integer():
+        return int(asked)
+    try:
+        return _READERS.get(name, _whole)(asked if isinstance(asked, str) else "")
+    except ValueError as bad:
+        raise _refused(name, "wrong_type", str(bad)) from None
+
+
+def _whole(text: str) -> int:
+    if not _DIGITS.fullmatch(text.strip()):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+_READERS = {ResourceName.WALLTIME_S: seconds, ResourceName.MEMORY_MIB: mebibytes}
+
+
+def _refused(name: ResourceName, code: str, message: str) -> InvalidInput:
+    return _invalid(InputFault(f"resources.{name}", code, message))
+
+
+def _invalid(*faults: InputFault) -> InvalidInput:
+    return InvalidInput("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3]), faults)
 
 
 def _resources(chosen: Mapping[ResourceName, int], words: Mapping[str, str]) -> Resources:
@@ -86,24 +111,23 @@ def _unknown(application: Application, name: str) -> InputFault:
 
 def _choose(rule: ResourceRule, inputs: CheckedInputs, asked: Json) -> int:
     if asked is not None:
-        return _within(rule, _read(rule.name, asked), "")
+        return _within(rule, read_amount(rule.name, asked), "")
     if not rule.computed:
         return rule.default
     try:
         computed = parse_expression(rule.computed).value(_names(inputs, rule))
     except BadExpression as bad:
-        raise _Refused("not_computable", f"can't be computed from these inputs: {bad}") from None
+        raise _refused(rule.name, "not_computable", f"can't be computed from these inputs: {bad}") from None
     return _within(rule, max(rule.min, computed), "these inputs need ")
 
 
 def _within(rule: ResourceRule, value: int, why: str) -> int:
     unit = UNITS.get(rule.name, "")
     if value < rule.min:
-        raise _Refused("out_of_range", f"{value}{unit} is less than the least, {rule.min}{unit}")
+        raise _refused(rule.name, "out_of_range", f"{value}{unit} is less than the least, {rule.min}{unit}")
     if rule.max is not None and value > rule.max:
-        raise _Refused(
-            "out_of_range", f"{why}{value}{unit}{',' if why else ' is'} more than the most, {rule.max}{unit}"
-        )
+        said = f"{why}{value}{unit}{',' if why else ' is'} more than the most, {rule.max}{unit}"
+        raise _refused(rule.name, "out_of_range", said)
     return value
 
 
@@ -118,33 +142,3 @@ def _names(inputs: CheckedInputs, rule: ResourceRule) -> dict[str, Number]:
         else:
             names[name] = inputs.size_mib(of) if what == ["size_mib"] else len(inputs.files.get(of, ()))
     return names
-
-
-def _read(name: ResourceName, asked: Json) -> int:
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        return asked
-    if isinstance(asked, float) and asked.is_integer():
-        return int(asked)
-    text = asked.strip() if isinstance(asked, str) else ""
-    if _DIGITS.fullmatch(text):
-        return int(text)
-    if name is ResourceName.WALLTIME_S:
-        return _seconds(text)
-    if name is ResourceName.MEMORY_MIB:
-        return _mebibytes(text)
-    raise _Refused("wrong_type", "must be a whole number")
-
-
-def _seconds(text: str) -> int:
-    found = _CLOCK.fullmatch(text) or _SPAN.fullmatch(text)
-    if not text or found is None:
-        raise _Refused("wrong_type", "must be seconds, HH:MM:SS, or a span like 90m or 1h30m")
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def _mebibytes(text: str) -> int:
-    found = _MEMORY.fullmatch(text)
-    if found is None:
-        raise _Refused("wrong_type", "must be MiB, or a size like 512M or 2G")
-    return math.ceil(float(found[1]) * {"M": 1, "G": 1024, "T": 1024 * 1024}[found[2].upper()])

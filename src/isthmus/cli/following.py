@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from isthmus.cli.exits import ExitCode, code_of_state
-from isthmus.cli.printing import console, emit, shown, state_text
-from isthmus.cli.units import moment, span
+from isthmus.cli.printing import console, emit, moment, shown, span, state_text
 from isthmus.errors import IsthmusError
 from isthmus.job import JobState
 

@@ -14,9 +14,8 @@ import typer
 
 from isthmus.cli import options
 from isthmus.cli.exits import say
-from isthmus.cli.printing import emit, print_facts, print_table, shown, state_text
+from isthmus.cli.printing import emit, moment, print_facts, print_table, shown, size_text, span, state_text
 from isthmus.cli.session import connect, find_job, who_am_i
-from isthmus.cli.units import moment, size_text, span, walltime_s
 from isthmus.errors import InvalidInput, NotAllowed, NotFound
 from isthmus.job import JobState
 
@@ -103,9 +102,11 @@ def _since(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
+        from isthmus.application import seconds
+
         try:
-            return datetime.now(UTC) - timedelta(seconds=walltime_s(text))
-        except (InvalidInput, OverflowError):
+            return datetime.now(UTC) - timedelta(seconds=seconds(text))
+        except (ValueError, OverflowError):
             raise InvalidInput(f"--since takes a date like 2026-11-01 or a time like 2h or 7d, not {text!r}") from None
     return at.astimezone(UTC)
 

@@ -1,4 +1,4 @@
-"""How results look: aligned columns for people, one JSON document a line for programs."""
+"""How results look: aligned columns, times and sizes for people; one JSON document a line for programs."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from isthmus.job import JobState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
     from rich.text import Text
 
@@ -84,3 +86,32 @@ def _print_trimmed(table: object) -> None:
 def shown(text: str) -> str:
     """The text with control characters made visible, so that no name can move the cursor or colour the screen."""
     return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in the two units that matter; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{max(seconds, 0):.1f} s"
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def moment(at: datetime | None) -> str:
+    """A time in the reader's own time zone; empty for None."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+
+
+def size_text(count: int) -> str:
+    """A number of bytes in the unit that fits it."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

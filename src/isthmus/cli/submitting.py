@@ -14,7 +14,6 @@ from isthmus.cli import options
 from isthmus.cli.exits import ExitCode, code_of_error, say, say_error
 from isthmus.cli.printing import emit
 from isthmus.cli.session import connect, find_job, pair
-from isthmus.cli.units import memory_mib, walltime_s
 from isthmus.errors import InvalidInput, IsthmusError
 
 if TYPE_CHECKING:
@@ -184,15 +183,24 @@ def _resources(
 ) -> dict[str, object]:
     asked = {
         "cpus": cpus,
-        "memory_mib": None if memory is None else memory_mib(memory),
+        "memory_mib": _amount("memory_mib", memory),
         "gpus": gpus,
-        "walltime_s": None if walltime is None else walltime_s(walltime),
+        "walltime_s": _amount("walltime_s", walltime),
         "nodes": nodes,
         "processes_per_node": processes_per_node,
         "queue": queue,
         "account": account,
     }
     return {name: amount for name, amount in asked.items() if amount is not None}
+
+
+def _amount(name: str, text: str | None) -> int | None:
+    """Read here and not by the gateway, so that a slip is told before any file is uploaded."""
+    if text is None:
+        return None
+    from isthmus.application import ResourceName, read_amount
+
+    return read_amount(ResourceName(name), text)
 
 
 def _tell(job: Job, *, as_json: bool, advise: bool) -> None:
