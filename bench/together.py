@@ -75,6 +75,7 @@ def _work(
 ) -> None:
     try:
         worker = make(index)
+        barrier.wait(TURN_S)  # a connection that waits long for others to come is closed by its server
         for number in range(WARM_UP):
             worker.turn(-1 - number)
     except BaseException:

@@ -192,6 +192,31 @@ def test_requests_made_while_the_writer_closes_are_done_or_refused(notebook: Not
     ]
 
 
+def test_a_request_whose_caller_went_before_its_turn_is_not_done_and_costs_nobody_anything(notebook: Notebook) -> None:
+    with notebook.database.write() as blocking:
+        if not notebook.database.is_sqlite:
+            blocking.execute(text("LOCK TABLE seen IN ACCESS EXCLUSIVE MODE"))
+        first = notebook.writer.soon(notebook.note, 1)
+        until(first.running)
+        gone, last = notebook.writer.soon(notebook.note, 2), notebook.writer.soon(notebook.note, 3)
+        assert gone.cancel()
+        assert not first.cancel()
+        blocking.commit()
+
+    assert (first.result(30), last.result(30)) == (10, 30)
+    assert notebook.noted == [1, 3]
+
+
+def test_a_request_made_soon_is_durable_when_it_is_answered(notebook: Notebook) -> None:
+    found: list[list[int]] = []
+    answer = notebook.writer.soon(notebook.note, 7)
+    answer.add_done_callback(lambda _: found.append(notebook.noted))
+
+    assert answer.result(30) == 70
+    until(lambda: bool(found))
+    assert found == [[7]]
+
+
 def test_a_closed_store_refuses_requests_in_words(store: Store, ann: Viewer) -> None:
     store.close()
 

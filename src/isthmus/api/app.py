@@ -17,6 +17,7 @@ from isthmus.api.metrics import Figures, Timing
 from isthmus.api.openapi import PREFIX, describe
 from isthmus.api.problem import on_http_exception, on_invalid_request, on_isthmus_error, on_surprise
 from isthmus.api.services import Services
+from isthmus.api.shortway import ShortWay
 from isthmus.config import Configuration
 from isthmus.errors import IsthmusError
 from isthmus.events import Tail
@@ -48,6 +49,7 @@ def make_app(configuration: Configuration, store: Store, files: FileStore) -> Fa
     app.state.services = services
     for part in (_api(), health.router):
         app.include_router(part)
+    app.add_middleware(ShortWay, gateway=services.gateway)
     app.add_middleware(SignInRequired, tokens=services.tokens, passwords_at=("POST", f"{PREFIX}/tokens"))
     others = {("POST", f"{PREFIX}/files"): None, ("POST", f"{PREFIX}/tokens"): MAX_SIGN_IN_BYTES}
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, others=others)

@@ -44,6 +44,9 @@ from isthmus.store.wishes import JobChanges
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 MAX_EVENTS = 10_000
+SUBMIT = "submit"
+"""What an Idempotency-Key of this operation is kept apart by from one of another."""
+
 IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=200)]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=2000)]
 
@@ -52,7 +55,13 @@ IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=200
 @router.post("", response_model=JobOut, status_code=201, responses={200: {"model": JobOut}})
 def submit_job(body: SubmitBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None) -> Response:
     """The job is durable. 200 and the same job again, if this Idempotency-Key was used for the same body before."""
-    request = Request(
+    named = key_of(key, SUBMIT, body, gateway, caller.viewer)
+    return submitted(gateway.submit(caller.by, request_of(body), named))
+
+
+def request_of(body: SubmitBody) -> Request:
+    """What the body asks for."""
+    return Request(
         application=body.application,
         version=body.version,
         cluster=body.cluster,
@@ -62,7 +71,6 @@ def submit_job(body: SubmitBody, gateway: TheGateway, caller: Submitter, key: Id
         files=references(body.files),
         resources=body.resources,
     )
-    return submitted(gateway.submit(caller.by, request, key_of(key, "submit", body, gateway, caller.viewer)))
 
 
 def references(files: Files) -> dict[str, Sequence[submission.FileReference]]:

@@ -10,6 +10,7 @@ Nothing here knows HTTP, and nothing here reaches a cluster.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ class Gateway:
         self.logs = Logs(store, files, configuration.home / "logs")
         self._shelf = Shelf(configuration)
         self._remembered: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock, self._looking = threading.Lock(), threading.Lock()
         self._clusters: Mapping[str, KnownCluster] = {}
         self._clusters_at = float("-inf")
 
@@ -76,10 +77,17 @@ class Gateway:
 
     def clusters(self) -> Mapping[str, KnownCluster]:
         """The configured clusters, with what the store knew of each at most `LOOK_EVERY_S` ago."""
-        if time.monotonic() - self._clusters_at >= LOOK_EVERY_S:
-            self._clusters = self._known_clusters()
-            self._clusters_at = time.monotonic()
-        return self._clusters
+        kept = self._kept_clusters()
+        if kept is not None:
+            return kept
+        with self._looking:
+            if self._kept_clusters() is None:
+                self._clusters = self._known_clusters()
+                self._clusters_at = time.monotonic()
+            return self._clusters
+
+    def _kept_clusters(self) -> Mapping[str, KnownCluster] | None:
+        return self._clusters if time.monotonic() - self._clusters_at < LOOK_EVERY_S else None
 
     def _known_clusters(self) -> Mapping[str, KnownCluster]:
         rows = {row.name: row for row in self.store.clusters()}
@@ -109,6 +117,28 @@ class Gateway:
                 return earlier
             raise
 
+    async def submit_at_once(self, by: By, request: Request, key: Key | None = None) -> Submitted | None:
+        """As `submit`, for an event loop: no thread waits for the commit.
+
+        None: there are files to look up, or the request is to be refused, or was made before; `submit` is to be asked.
+        """
+        if request.files:
+            return None
+        listing, clusters = self._shelf.kept(), self._kept_clusters()
+        if listing is None:
+            listing = await asyncio.to_thread(self.catalogue)
+        if clusters is None:
+            clusters = await asyncio.to_thread(self.clusters)
+        try:
+            entry, new = Desk(self.store, by.viewer, listing, clusters).new_job(request)
+        except IsthmusError:
+            return None
+        if not self._is_remembered(entry):
+            await asyncio.to_thread(self._remember, entry)
+        name, digest = (None, None) if key is None else (key.key, key.body_sha256)
+        found = await asyncio.wrap_future(self.store.accept_soon(by.viewer, new, key=name, body_sha256=digest))
+        return self._shown(by, found, entry, new, clusters, found.job_id) if found.created else None
+
     def resubmit(self, by: By, parent_id: str, changes: Changes, key: Key | None = None) -> Submitted:
         """A new job made of an earlier one and the changes is durable; errors as of `submit`."""
         try:
@@ -137,8 +167,14 @@ class Gateway:
         found = self._stored(by.viewer, new, key)
         if not found.created:
             return Submitted(self.store.job(by.viewer, found.job_id), created=False)
-        cluster, root = self.clusters().get(new.cluster), root_id or found.job_id
-        job = just_accepted(found, new, entry, viewer=by.viewer, owner=by.name, cluster=cluster, root_id=root)
+        return self._shown(by, found, entry, new, self.clusters(), root_id or found.job_id)
+
+    @staticmethod
+    def _shown(
+        by: By, found: Accepted, entry: Entry, new: NewJob, clusters: Mapping[str, KnownCluster], root_id: str
+    ) -> Submitted:
+        cluster = clusters.get(new.cluster)
+        job = just_accepted(found, new, entry, viewer=by.viewer, owner=by.name, cluster=cluster, root_id=root_id)
         return Submitted(job, created=True)
 
     def _stored(self, viewer: Viewer, new: NewJob, key: Key | None) -> Accepted:
@@ -152,13 +188,16 @@ class Gateway:
 
     def _remember(self, entry: Entry) -> None:
         """The store has the definition; it is asked once a process and definition."""
-        with self._lock:
-            if entry.digest in self._remembered:
-                return
+        if self._is_remembered(entry):
+            return
         application = entry.application
         self.store.remember_definition(entry.digest, application.name, application.version, entry.form)
         with self._lock:
             self._remembered.add(entry.digest)
+
+    def _is_remembered(self, entry: Entry) -> bool:
+        with self._lock:
+            return entry.digest in self._remembered
 
     def diff(self, viewer: Viewer, a: str, b: str) -> tuple[Difference, ...]:
         """How two jobs' requests differ; nothing of how they went."""

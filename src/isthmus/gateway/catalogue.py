@@ -70,13 +70,18 @@ class Shelf:
 
     def listing(self) -> Listing:
         """What the folders hold, at most `LOOK_EVERY_S` ago."""
-        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
-            return self._listing
+        kept = self.kept()
+        if kept is not None:
+            return kept
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                 self._look()
                 self._looked_at = time.monotonic()
             return self._listing
+
+    def kept(self) -> Listing | None:
+        """What the folders held at the last look; None: it is time for another."""
+        return self._listing if time.monotonic() - self._looked_at < LOOK_EVERY_S else None
 
     def _look(self) -> None:
         stamps = tuple(_stamps(self._folders))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -152,7 +153,13 @@ class Store:
         IdempotencyMismatch: another body. InvalidInput: an input file is not there for the viewer. NotFound: the
         parent isn't.
         """
-        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))
+        return self.accept_soon(viewer, new, key=key, body_sha256=body_sha256).result()
+
+    def accept_soon(
+        self, viewer: Viewer, new: NewJob, *, key: str | None = None, body_sha256: str | None = None
+    ) -> Future[Accepted]:
+        """What `accept` would give, once the job is durable: the one method that does not block."""
+        return self._writer.soon(self._accept, accepting.Asked(viewer, new, key, body_sha256))
 
     def _accept(self, connection: Connection, requests: Sequence[accepting.Asked]) -> list[Accepted]:
         return accepting.accept(connection, requests, self._clock())

@@ -5,17 +5,17 @@ waited for the last one, runs them in a single transaction, commits, and then wa
 same kind are run as one. Should any of them fail, nothing is kept of that, and they run again one by one, each with a
 savepoint: a request that fails is undone alone.
 
-A caller waits without a time limit, so whatever a request raises is an answer, and the thread's end is noticed.
+A caller waits without a time limit. So every request that was let in is answered: whatever it raises is an answer,
+and when the thread ends, the gate is shut before the last requests are taken from the queue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from itertools import groupby
-from queue import SimpleQueue
-from threading import Thread
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -29,7 +29,6 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 MOST_AT_ONCE = 200
-LOOK_EVERY_S = 1.0  # how soon a caller notices that the thread has ended
 _ITS_OWN = (DataError, IntegrityError, ProgrammingError)  # what one request may get wrong by itself
 
 
@@ -42,6 +41,10 @@ class _Request(Generic[W, T]):
         self.do, self.wanted = do, wanted
         self.answer: Future[T] = Future()
         self._outcome: T | BaseException | None = None
+
+    def begin(self) -> bool:
+        """Its turn has come, and it can't be cancelled any more; false if it was."""
+        return self.answer.set_running_or_notify_cancel()
 
     def run_alone(self, connection: Connection) -> None:
         """Done or undone within the transaction; what went wrong is kept for its caller."""
@@ -80,12 +83,18 @@ def _interrupted(error: BaseException) -> StorageFault:
     return fault
 
 
+def _closed() -> StorageFault:
+    return StorageFault("the store is closed")
+
+
 class GroupWriter:
     """Runs requests of any number of threads in shared transactions, in the order in which they came."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: SimpleQueue[_AnyRequest | None] = SimpleQueue()
+        self._gate = Lock()
+        self._is_shut = False
         self._thread = Thread(target=self._serve, name="group-writer", daemon=True)
         self._thread.start()
 
@@ -101,36 +110,55 @@ class GroupWriter:
 
         It may raise what is the fault of one, and is then asked for each alone.
         """
-        if not self._thread.is_alive():
-            raise StorageFault("the store is closed")
-        request = _Request(do, wanted)
-        self._queue.put(request)
-        return self._awaited(request.answer)
+        return self.soon(do, wanted).result()
 
-    def _awaited(self, answer: Future[T]) -> T:
-        while not answer.done():
-            with suppress(TimeoutError):
-                answer.exception(LOOK_EVERY_S)
-            if not self._thread.is_alive() and not answer.done():
-                raise StorageFault("the store is closed")
-        return answer.result()
+    def soon(self, do: Callable[[Connection, Sequence[W]], Sequence[T]], wanted: W) -> Future[T]:
+        """What `run_together` would give, once it is durable; for who has other things to do than to wait.
+
+        Cancelled before its turn, it is not done; later it can't be cancelled. StorageFault: the writer has ended.
+        """
+        request = _Request(do, wanted)
+        with self._gate:
+            if self._is_shut:
+                raise _closed()
+            self._queue.put(request)
+        return request.answer
 
     def close(self) -> None:
         """Every request made before is answered; one made meanwhile is answered or refused."""
+        self._shut()
         self._queue.put(None)
         self._thread.join()
 
+    def _shut(self) -> None:
+        with self._gate:
+            self._is_shut = True
+
     # --- the thread ---------------------------------------------------------------------------------------------------
     def _serve(self) -> None:
-        while taken := self._take():
-            self._commit(taken)
+        try:
+            while taken := self._take():
+                self._commit(taken)
+        finally:
+            self._shut()
+            self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        while True:
+            try:
+                request = self._queue.get_nowait()
+            except Empty:
+                return
+            if request is not None and request.begin():
+                request.settle(_closed())
 
     def _take(self) -> list[_AnyRequest]:
-        """What waits, at least one; nothing once the queue has ended."""
+        """What waits and was not cancelled, at least one; nothing once the queue has ended."""
         taken: list[_AnyRequest] = []
         while (request := self._queue.get()) is not None:
-            taken.append(request)
-            if len(taken) == MOST_AT_ONCE or self._queue.empty():
+            if request.begin():
+                taken.append(request)
+            if taken and (len(taken) == MOST_AT_ONCE or self._queue.empty()):
                 return taken
         if taken:
             self._queue.put(None)  # the end is met again after these

@@ -1,0 +1,136 @@
+"""The short way of a submission: the same answers as the long one, for less."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from isthmus.gateway import By, Gateway, Key, Request
+from isthmus.store.listing import ListQuery
+from isthmus.store.users import Scope
+from tests.service.api_rig import DATABASES, Person, Rig, serving_on
+from tests.service.test_api_jobs import HELLO, faults
+
+BODY = json.dumps(HELLO).encode()
+PLAIN, NOT_PLAIN = "application/json", "application/json; charset=utf-8"
+HELLO_REQUEST = Request("echo", inputs={"words": "hello"})
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with serving_on(request, tmp_path_factory.mktemp("home")) as rig:
+        yield rig
+
+
+@pytest.fixture
+def ada(rig: Rig) -> Person:
+    return rig.person("ada")
+
+
+@pytest.fixture
+def gateway(rig: Rig) -> Gateway:
+    return Gateway(rig.configuration, rig.store, rig.files)
+
+
+def said(rig: Rig, head: bytes, *pieces: bytes) -> bytes:
+    """What the gateway answers to these bytes, sent piece by piece, up to the end of the connection."""
+    where = urlsplit(rig.address)
+    with socket.create_connection((where.hostname or "", where.port or 0), 20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answer = b""
+        try:
+            for piece in (head, *pieces):
+                connection.sendall(piece)
+            while received := connection.recv(65536):
+                answer += received
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return answer
+
+
+def head_of(person: Person, *lines: str) -> bytes:
+    common = ("POST /api/v1/jobs HTTP/1.1", "Host: x", "Connection: close", f"Authorization: Bearer {person.token}")
+    return "\r\n".join([*common, f"Content-Type: {PLAIN}", *lines, "", ""]).encode()
+
+
+def test_both_ways_give_the_same_answer(ada: Person) -> None:
+    ways = [ada.client.post("/jobs", content=BODY, headers={"Content-Type": way}) for way in (PLAIN, NOT_PLAIN)]
+    differing = {"id", "created_at", "state_at"}
+    short, long = ({k: v for k, v in way.json().items() if k not in differing} for way in ways)
+    assert [way.status_code for way in ways] == [201, 201]
+    assert short == long
+    assert ways[0].headers.keys() == ways[1].headers.keys()
+    assert ada.client.get(f"/jobs/{ways[0].json()['id']}").headers["etag"] == ways[0].headers["etag"]
+
+
+def test_a_key_that_was_used_on_one_way_is_known_on_the_other(ada: Person) -> None:
+    answers = [
+        ada.client.post("/jobs", content=BODY, headers={"Content-Type": way, "Idempotency-Key": key})
+        for key, ways in (("a", (PLAIN, NOT_PLAIN, PLAIN)), ("b", (NOT_PLAIN, PLAIN)))
+        for way in ways
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 201, 200]
+    assert len({answer.json()["id"] for answer in answers}) == 2
+
+
+def test_a_key_without_a_word_is_refused(ada: Person) -> None:
+    answer = ada.client.post("/jobs", json=HELLO, headers={"Idempotency-Key": ""})
+    assert faults(answer) == {"header.Idempotency-Key": "string_pattern_mismatch"}
+
+
+def test_who_may_only_read_submits_nothing_on_either_way(rig: Rig) -> None:
+    reader = rig.person("reader", scopes=(Scope.READ,))
+    answers = [reader.client.post("/jobs", content=BODY, headers={"Content-Type": w}) for w in (PLAIN, NOT_PLAIN)]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert reader.client.get("/jobs").json()["jobs"] == []
+
+
+def test_a_body_that_comes_in_pieces_is_read_whole(rig: Rig, ada: Person) -> None:
+    answer = said(rig, head_of(ada, f"Content-Length: {len(BODY)}"), BODY[:7], BODY[7:])
+    assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_body_that_does_not_say_its_length_is_read_too(rig: Rig, ada: Person) -> None:
+    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    assert said(rig, head_of(ada, "Transfer-Encoding: chunked"), chunk).startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_refusal_after_a_body_in_pieces_names_the_field(rig: Rig, ada: Person) -> None:
+    body = json.dumps({**HELLO, "inputs": {"words": 1}}).encode()
+    answer = said(rig, head_of(ada, f"Content-Length: {len(body)}"), body[:7], body[7:])
+    assert answer.startswith(b"HTTP/1.1 422 ")
+    assert b'"field": "inputs.words"' in answer
+
+
+@pytest.mark.parametrize("line", [b"X-Long: " + b"x" * 200_000, b"X-Short: x\r\n" * 20_000])
+def test_a_head_without_end_is_refused(rig: Rig, line: bytes) -> None:
+    answer = said(rig, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", *[line] * 20)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")  # a client that still sends may miss the words
+
+
+def test_a_long_body_is_no_long_head(rig: Rig, ada: Person) -> None:
+    body = json.dumps({**HELLO, "inputs": {"words": "x" * 500_000}}).encode()
+    assert faults(ada.client.post("/jobs", content=body, headers={"Content-Type": PLAIN})) == {
+        "inputs.words": "too_long"
+    }
+
+
+# --- the gateway's part ------------------------------------------------------------
+def test_a_plain_request_is_taken_in_without_a_thread(gateway: Gateway, ada: Person) -> None:
+    found = asyncio.run(gateway.submit_at_once(By(ada.viewer, ada.name), HELLO_REQUEST))
+    assert found is not None
+    assert found.job == gateway.store.job(ada.viewer, found.job.id)
+
+
+def test_a_request_to_be_refused_and_one_made_before_are_left_to_the_long_way(gateway: Gateway, ada: Person) -> None:
+    by, key = By(ada.viewer, ada.name), Key("k", "digest")
+    earlier = asyncio.run(gateway.submit_at_once(by, HELLO_REQUEST, key))
+    assert earlier is not None
+    assert asyncio.run(gateway.submit_at_once(by, HELLO_REQUEST, key)) is None
+    assert asyncio.run(gateway.submit_at_once(by, Request("echo"))) is None
+    assert [job.id for job in gateway.store.page(ada.viewer, ListQuery()).jobs] == [earlier.job.id]
