@@ -160,6 +160,8 @@ def test_the_first_administrators_password_is_marked_as_one_to_change(tmp_path_f
         assert (made.must_change_password, made.scopes) == (True, [])
         newcomer, change = rig.client(made.token), {"old": password, "new": "a better password"}
         assert newcomer.get("/me").json() == {"name": "admin", "role": "admin", "scopes": []}
+        same = newcomer.post("/me/password", json={**change, "new": change["old"]})
+        assert faults(same) == {"new": "same_password"}
         assert newcomer.post("/me/password", json=change).status_code == 204
         assert newcomer.get("/me").status_code == 401
         then = NewTokenOut.model_validate(signed_in(rig, "admin", "a better password").json())

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as ASGIScope
 
+from isthmus.api.authentication import Caller
+from isthmus.api.shortway import ShortWay
 from isthmus.gateway import By, Gateway, Key, Request
 from isthmus.store.listing import ListQuery
 from isthmus.store.users import Scope
@@ -120,17 +124,77 @@ def test_a_long_body_is_no_long_head(rig: Rig, ada: Person) -> None:
     }
 
 
+def test_a_body_that_was_cut_off_makes_no_job_though_what_came_of_it_is_whole(rig: Rig, ada: Person) -> None:
+    before = len(ada.client.get("/jobs").json()["jobs"])
+    where = urlsplit(rig.address)
+    with socket.create_connection((where.hostname or "", where.port or 0), 20) as connection:
+        connection.sendall(head_of(ada, f"Content-Length: {len(BODY) + 9}") + BODY)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    assert len(ada.client.get("/jobs").json()["jobs"]) == before
+
+
+# --- which way a request goes ------------------------------------------------------------
+async def way_of(gateway: Gateway, ada: Person, content: bytes, *headers: tuple[bytes, bytes]) -> str:
+    """Short or long: which way a submission with this body goes, and nothing of its body is lost on the long one."""
+    identity = gateway.store.authenticate(ada.token)
+    sent: list[str] = []
+    pieces = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+    async def receive() -> Message:
+        return next(pieces)
+
+    async def send(message: Message) -> None:
+        sent.append("short")
+
+    async def framework(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        sent.append("long" if (await receive())["body"] == content else "body lost")
+
+    length = (b"content-length", str(len(content)).encode())
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/jobs",
+        "headers": [length, *headers],
+        "state": {"caller": Caller(identity, ada.token)},
+    }
+    await ShortWay(framework, gateway=gateway)(scope, receive, send)
+    return sent[0]
+
+
+JSON = (b"content-type", b"application/json")
+WAYS = [
+    (BODY, [JSON], "short"),
+    (BODY, [JSON, (b"idempotency-key", b"way")], "short"),
+    (BODY, [(b"content-type", b"application/json; charset=utf-8")], "long"),
+    (BODY, [JSON, JSON], "long"),
+    (BODY, [JSON, (b"idempotency-key", b"")], "long"),
+    (BODY[:-1], [JSON], "long"),
+    (b'{"application": "echo", "inputs": {"words": "a"}, "files": {"f": ["upload:x"]}}', [JSON], "long"),
+    (b'{"application": "echo", "inputs": {"words": 1}}', [JSON], "long"),
+    (b'{"application": "echo", "inputs": {"words": "' + b"x" * 20_000 + b'"}}', [JSON], "long"),
+]
+
+
+@pytest.mark.parametrize(("content", "headers", "way"), WAYS)
+def test_only_a_plain_submission_goes_the_short_way(
+    gateway: Gateway, ada: Person, content: bytes, headers: list[tuple[bytes, bytes]], way: str
+) -> None:
+    assert asyncio.run(way_of(gateway, ada, content, *headers)) == way
+
+
 # --- the gateway's part ------------------------------------------------------------
-def test_a_plain_request_is_taken_in_without_a_thread(gateway: Gateway, ada: Person) -> None:
-    found = asyncio.run(gateway.submit_at_once(By(ada.viewer, ada.name), HELLO_REQUEST))
+def test_a_plain_request_is_taken_in_and_shown_as_it_is_stored(gateway: Gateway, ada: Person) -> None:
+    found = asyncio.run(gateway.submit_soon(By(ada.viewer, ada.name), HELLO_REQUEST))
     assert found is not None
     assert found.job == gateway.store.job(ada.viewer, found.job.id)
 
 
 def test_a_request_to_be_refused_and_one_made_before_are_left_to_the_long_way(gateway: Gateway, ada: Person) -> None:
     by, key = By(ada.viewer, ada.name), Key("k", "digest")
-    earlier = asyncio.run(gateway.submit_at_once(by, HELLO_REQUEST, key))
+    earlier = asyncio.run(gateway.submit_soon(by, HELLO_REQUEST, key))
     assert earlier is not None
-    assert asyncio.run(gateway.submit_at_once(by, HELLO_REQUEST, key)) is None
-    assert asyncio.run(gateway.submit_at_once(by, Request("echo"))) is None
+    assert asyncio.run(gateway.submit_soon(by, HELLO_REQUEST, key)) is None
+    assert asyncio.run(gateway.submit_soon(by, Request("echo"))) is None
     assert [job.id for job in gateway.store.page(ada.viewer, ListQuery()).jobs] == [earlier.job.id]

@@ -130,6 +130,25 @@ def test_a_reader_who_saw_what_a_restored_database_has_lost_goes_on_with_what_co
     assert [row.job_id for row in store.events_after(None, after, 100)] == [new]
 
 
+def test_a_reader_who_saw_what_a_dump_lacks_misses_nothing_that_came_while_it_was_away(postgres_database: str) -> None:
+    with Store.open(postgres_database) as store:
+        store.remember_definition("digest", "app", "1", {})
+        ann = person(store, "ann")
+        accepted(store, ann), accepted(store, ann)
+        (kept, lost) = store.events_after(None, Position(), 100)
+    restored(postgres_database)
+    engine = create_engine(postgres_database)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM events WHERE id = :id"), {"id": lost.position.id})
+        connection.execute(text("SELECT setval(pg_get_serial_sequence('events', 'id'), :id)"), {"id": kept.position.id})
+    engine.dispose()
+
+    with Store.open(postgres_database) as store:
+        new = [accepted(store, ann) for _ in range(2)]  # the first has the number that the lost one had
+        after = store.standing(lost.position)
+        assert [row.job_id for row in store.events_after(None, after, 100)] == new
+
+
 def test_a_position_that_nothing_has_happened_to_stands_where_it_was(store: Store, ann: Viewer, url: str) -> None:
     for _ in range(3):
         accepted(store, ann)

@@ -48,6 +48,9 @@ def change_password(body: PasswordBody, request: Request, services: Shared, call
     """The caller signs in with the new password from now on; tokens stay valid, but that of a one-time password."""
     store = services.gateway.store
     _checked(services, request, caller.identity.name, body.old, field="old")
+    if caller.is_newcomer and body.new == body.old:
+        message = "this is the password for one time: choose another"
+        raise InvalidInput(message, (InputFault("new", "same_password", message),))
     store.set_password(caller.identity.name, body.new)
     if caller.is_newcomer:
         store.revoke_token(caller.viewer, caller.identity.token_id)

@@ -3,7 +3,8 @@
 The framework's way to a route (two routers, dependencies, a worker thread that waits for the commit) costs several
 times what taking in a job does. Here a plain submission is read, checked and stored within the event loop. Whatever is
 not plain (files, a long body, a refusal, a key that was used before) goes the framework's way as if nothing had been
-read: there is one place where requests are refused, and it is not this one.
+read, so that requests are refused in one place. Only what the store says once it was asked is answered here: asking it
+again without a key could make two jobs.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class ShortWay:
         if head is None:
             return await self._app(scope, receive, send)
         reading = _Reading(receive)
-        response = await self._response(head, await reading.body(), scope["state"]["caller"])
+        content = await reading.body()
+        response = None if content is None else await self._response(head, content, scope["state"]["caller"])
         if response is None:
             return await self._app(scope, reading.again, send)
         scope["route"] = _ROUTE  # under which requests are counted
@@ -59,13 +61,13 @@ class ShortWay:
             return None
         try:
             body = SubmitBody.model_validate(json.loads(content))
-        except (ValueError, RecursionError, ValidationError):
+        except (ValueError, RecursionError):  # a ValidationError is a ValueError
             return None
-        if body.files:
+        if body.files:  # their key would ask the store, within the event loop
             return None
         key = key_of(head.key, SUBMIT, body, self._gateway, caller.viewer)
         try:
-            found = await self._gateway.submit_at_once(caller.by, request_of(body), key)
+            found = await self._gateway.submit_soon(caller.by, request_of(body), key)
         except IsthmusError as error:
             return respond_to(error)
         return None if found is None else submitted(found)
@@ -104,13 +106,15 @@ class _Reading:
     receive: Receive
     _read: deque[Message] = field(default_factory=deque)
 
-    async def body(self) -> bytes:
-        """All of it, or what came before the client went."""
+    async def body(self) -> bytes | None:
+        """All of it; None: the client went before its end."""
         pieces = []
         more = True
         while more:
             message = await self.receive()
             self._read.append(message)
+            if message["type"] != "http.request":
+                return None
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         return b"".join(pieces)

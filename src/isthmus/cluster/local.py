@@ -67,6 +67,7 @@ _log = structlog.get_logger(__name__)
 _Asked = TypeVar("_Asked", Order, Handle)
 _Answer = TypeVar("_Answer")
 
+_DISCARDED_AT_ONCE = 100
 _STAGING_LIFE_S = 3600.0  # a staging that takes longer is thought dead
 
 
@@ -271,7 +272,10 @@ class LocalCluster:
 
     async def discard(self, tags: Sequence[str]) -> None:
         """Each attempt is over for good and its directory gone, but for one that still runs: left for another time."""
-        await asyncio.to_thread(self._discard_all, tags)
+        for start in range(
+            0, len(tags), _DISCARDED_AT_ONCE
+        ):  # in parts, between which a controller that stops can stop
+            await asyncio.to_thread(self._discard_all, tags[start : start + _DISCARDED_AT_ONCE])
 
     def _discard_all(self, tags: Sequence[str]) -> None:
         for tag in tags:

@@ -1,4 +1,4 @@
-"""How long a loop rests between its rounds: never while little happens, and then ever more, up to a limit."""
+"""How long a loop rests between its rounds: not at all while little happens, else as its work asks for."""
 
 from __future__ import annotations
 

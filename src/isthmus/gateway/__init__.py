@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from isthmus.application import Application, Places, render
 from isthmus.config import Configuration
-from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, IsthmusError, NotFound
+from isthmus.errors import ConfigurationError, Conflict, InputFault, InvalidInput, IsthmusError, NotFound, StorageFault
 from isthmus.files import FileStore
 from isthmus.gateway.acceptance import just_accepted
 from isthmus.gateway.catalogue import LOOK_EVERY_S, Entry, Listing, Shelf
@@ -117,7 +117,7 @@ class Gateway:
                 return earlier
             raise
 
-    async def submit_at_once(self, by: By, request: Request, key: Key | None = None) -> Submitted | None:
+    async def submit_soon(self, by: By, request: Request, key: Key | None = None) -> Submitted | None:
         """As `submit`, for an event loop: no thread waits for the commit.
 
         None: there are files to look up, or the request is to be refused, or was made before; `submit` is to be asked.
@@ -136,7 +136,12 @@ class Gateway:
         if not self._is_remembered(entry):
             await asyncio.to_thread(self._remember, entry)
         name, digest = (None, None) if key is None else (key.key, key.body_sha256)
-        found = await asyncio.wrap_future(self.store.accept_soon(by.viewer, new, key=name, body_sha256=digest))
+        try:
+            found = await asyncio.wrap_future(self.store.accept_soon(by.viewer, new, key=name, body_sha256=digest))
+        except StorageFault:
+            if key is None:  # asked again, it might be taken in twice: nobody knows what became of the commit
+                raise
+            return None
         return self._shown(by, found, entry, new, clusters, found.job_id) if found.created else None
 
     def resubmit(self, by: By, parent_id: str, changes: Changes, key: Key | None = None) -> Submitted:

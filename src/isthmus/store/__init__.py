@@ -402,7 +402,7 @@ class Store:
         self._writer.run(lambda c: users.set_password(c, name, hashed))
 
     def change_user(self, name: str, changes: UserChanges) -> User:
-        """The user is as asked, or nothing has changed. NotFound, InvalidInput; Conflict: no administrator is left."""
+        """The user is as asked, all of it. NotFound; InvalidInput; Conflict: no administrator would be left."""
         hashed = None if changes.password is None else users.hash_password(changes.password)
         return self._writer.run(lambda c: users.change_user(c, name, changes, hashed, self._clock()))
 

@@ -126,10 +126,16 @@ def newest_position(connection: Connection) -> Position:
 def standing(connection: Connection, position: Position) -> Position:
     """Where an event stands now that once stood at this position: renumbering may have moved it.
 
-    What a restored database has lost stands after all that it has.
+    What a restored database has lost stands after all that it has and before all that is new. (Where nothing was
+    renumbered, nobody can tell what was lost: such a reader goes on at the end.)
     """
     xid = connection.execute(select(events.c.xid).where(events.c.id == position.id)).scalar_one_or_none()
-    return min(position, newest_position(connection)) if xid is None else Position(xid, position.id)
+    if xid is not None and xid in (0, position.xid):
+        return Position(xid, position.id)
+    renumbered = select(events.c.id).where(events.c.xid == 0).limit(1)
+    if connection.dialect.name != "sqlite" and connection.execute(renumbered).first():
+        return Position(0, position.id)  # its number may be another event's by now
+    return min(position, newest_position(connection))
 
 
 _SNAPSHOT_END: ColumnElement[int] = literal_column("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")

@@ -38,7 +38,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token is good for; the user's role caps it. Without any it is good for choosing a password only."""
+    """What a token is good for; the user's role caps it. Without any: to read who one is, and to choose a password."""
 
     READ = "read"
     SUBMIT = "submit"
