@@ -6,6 +6,7 @@ Isthmus. A broken cluster file disables that cluster only.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
@@ -144,8 +145,30 @@ def _read(path: Path, model: type[_Model]) -> _Model:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
         raise ConfigurationError(f"{path}: {fault}") from fault
     except ValidationError as fault:
-        words = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors())
+        words = "; ".join(_said(model, error["loc"], error["type"], error["msg"]) for error in fault.errors())
         raise ConfigurationError(f"{path}: {words}") from fault
+
+
+def _said(model: type[BaseModel], way: tuple[int | str, ...], kind: str, message: str) -> str:
+    """The way to the fault and what it is; of an unknown key, which one may be meant."""
+    where = ".".join(map(str, way))
+    return f"{where}: unknown key{_near(model, way)}" if kind == "extra_forbidden" else f"{where}: {message}"
+
+
+def _near(model: type[BaseModel], way: tuple[int | str, ...]) -> str:
+    for part in way[:-1]:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        model = inner
+    near = difflib.get_close_matches(str(way[-1]), model.model_fields, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(model.model_fields))}"
+
+
+def checkout_programs() -> Path | None:
+    """Where `scripts/setup` puts the programs of the shipped applications; None: this is no checkout, or not set up."""
+    found = Path(__file__).parents[2] / ".venvs"
+    return found if found.is_dir() else None
 
 
 def _shipped_applications() -> Path:

@@ -99,14 +99,14 @@ ANSWER_FIRST = Mutant(
     (
         Replacement(
             "store/__init__.py",
-            "        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))\n",
-            "        import queue, threading\n"
-            "        answers = queue.SimpleQueue()\n"
+            "        return self._writer.soon(self._accept, accepting.Asked(viewer, new, key, body_sha256))\n",
+            "        import threading\n"
+            "        answer = Future()\n"
             "        def work(c):\n"
-            "            answers.put(self._accept(c, [accepting.Asked(viewer, new, key, body_sha256)])[0])\n"
+            "            answer.set_result(self._accept(c, [accepting.Asked(viewer, new, key, body_sha256)])[0])\n"
             "            time.sleep(0.3)  # the caller tells its user meanwhile\n"
             "        threading.Thread(target=self._writer.run, args=(work,), daemon=True).start()\n"
-            "        return answers.get()\n",
+            "        return answer\n",
         ),
     ),
 )
@@ -126,7 +126,7 @@ VOID = Mutant(
             "cluster/supervisor/engine.py",
             '            held = hold(directory / "claim", SUPERVISOR_VOID)\n        except',
             "            held = SUPERVISOR_VOID\n"
-            '            self.ended[waiting.tag] = _ended(waiting.native_id, "withdrawn before it started", None)\n'
+            '            self.ended[waiting.tag] = ended(waiting.native_id, "withdrawn before it started", None)\n'
             "        except",
         ),
     ),

@@ -49,6 +49,22 @@ def test_an_application_that_is_not_enabled_is_shown_so_and_refused(ada: Person)
     assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
 
 
+def test_only_an_administrator_is_told_how_an_application_is_enabled(rig: Rig, ada: Person) -> None:
+    def told(person: Person) -> str:
+        return str(person.client.post("/jobs", json={"application": "python-script"}).json()["detail"])
+
+    assert told(ada) == "python-script is not enabled for you on this gateway"
+    assert 'enable = ["python-script"] under [applications] in isthmus.toml' in told(rig.person("root", Role.ADMIN))
+
+
+def test_an_application_that_needs_a_variable_is_refused_with_its_file_and_section(rig: Rig, ada: Person) -> None:
+    radar = ada.client.post("/files", files={"file": ("a.bz2", b"x")}).json()["id"]
+    answer = ada.client.post("/jobs", json={"application": "storm-clustering", "files": {"radar": radar}})
+    assert answer.status_code == 422
+    said = "sets no variable programs, which storm-clustering needs there: set it under [variables] in clusters.d/local"
+    assert said in answer.json()["detail"]
+
+
 def test_an_application_says_all_that_a_form_needs(ada: Person) -> None:
     echo = ApplicationOut.model_validate(ada.client.get("/applications/echo?version=1.0.0").json())
     assert [(one.name, one.type, one.required) for one in echo.inputs] == [

@@ -140,3 +140,16 @@ def test_files_are_compared_by_name_and_content(ada: Person) -> None:
     assert differing(ada, a, b) == {}
     c = submitted(ada, files={"paper": uploaded(ada, b"other")})
     assert set(differing(ada, a, c)) == {"files.paper"}
+
+
+def test_a_deleted_job_is_resubmitted_only_with_its_files_given_anew_or_unset(rig: Rig, ada: Person) -> None:
+    parent = submitted(ada, files={"paper": uploaded(ada)})
+    rig.run_to_end(parent, {"said.txt": b"x"})
+    ada.client.delete(f"/jobs/{parent}")
+    refused = ada.client.post(f"/jobs/{parent}/resubmit", json={})
+    assert faults(refused) == {"files.paper": "deleted", "files.notes": "deleted"}
+    assert "its files were deleted with the job: give them anew, or unset paper" in refused.json()["detail"]
+    made = resubmitted(ada, parent, files={"paper": uploaded(ada)}, unset=["notes"])
+    assert (made.parent, list(made.files)) == (parent, ["paper"])
+    asked = {"application": "echo", "inputs": {"words": "a"}, "files": {"paper": {"job": parent, "output": "said"}}}
+    assert "was deleted, and its outputs with it" in ada.client.post("/jobs", json=asked).json()["detail"]

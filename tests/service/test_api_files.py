@@ -324,6 +324,20 @@ def test_reading_a_living_jobs_log_asks_for_it_to_be_followed(rig: Rig, ada: Per
     assert piece(ada.client.get(f"{log}?offset=7")) == (b"", 7, 7, False), "the copy was dropped"
 
 
+def test_a_deleted_jobs_logs_are_gone_at_once_with_the_followed_copy(rig: Rig, ada: Person) -> None:
+    job_id = submitted(ada)
+    rig.run_to_end(job_id, {"said.txt": b"x"})
+    folder = rig.configuration.home / "logs" / job_id
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / Stream.STDOUT).write_bytes(b"step 1\n")
+    assert piece(ada.client.get(f"/jobs/{job_id}/log/stdout"))[0] == b"step 1\n"
+    assert ada.client.delete(f"/jobs/{job_id}").status_code == 204
+    for gone in ("log/stdout", "log/stderr", "outputs/said"):
+        answer = ada.client.get(f"/jobs/{job_id}/{gone}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, "the job was deleted, and its files with it")
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=1048577", "offset=x", f"offset={10**30}"])
 def test_a_piece_that_cannot_be_is_refused(ada: Person, query: str) -> None:
     job_id = submitted(ada)

@@ -279,6 +279,35 @@ def test_only_an_ended_job_can_be_deleted(rig: Rig, ada: Person) -> None:
     assert ada.client.get("/jobs").json()["jobs"] == []
 
 
+def test_a_deleted_job_says_when_it_was_deleted(rig: Rig, ada: Person) -> None:
+    job_id = submitted(ada)
+    rig.withdraw(job_id)
+    assert ada.client.get(f"/jobs/{job_id}").json()["deleted_at"] is None
+    ada.client.delete(f"/jobs/{job_id}")
+    assert JobOut.model_validate(ada.client.get(f"/jobs/{job_id}").json()).deleted_at is not None
+
+
+def test_a_name_is_refused_in_words(rig: Rig, ada: Person) -> None:
+    def told(person: Person, path: str, body: object) -> str:
+        answer = person.client.post(path, json=body)
+        assert answer.status_code == 422
+        return str(answer.json()["detail"])
+
+    assert told(ada, "/jobs", {**HELLO, "name": "a\nb"}) == "name: must be one line, without control characters"
+    assert told(ada, "/jobs", []) == "body: must be a JSON object"
+    user = {"name": "Ada", "password": "correct horse battery"}
+    said = told(rig.person("root", Role.ADMIN), "/users", user)
+    assert said == "name: must be 1 to 64 lower-case letters, digits, . _ @ and -, a letter or digit first"
+
+
+def test_a_number_that_is_none_is_named_by_its_place(ada: Person) -> None:
+    answer = sent(ada, b'{"application": "echo", "inputs": {"words": "a", "levels": [1, NaN]}}')
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "body: inputs.levels.1 is a number that is not finite",
+    )
+
+
 def test_a_jobs_history_is_told_in_order(rig: Rig, ada: Person) -> None:
     job_id = submitted(ada)
     rig.run_to_end(job_id, {})

@@ -26,6 +26,27 @@ script: |
 resources: {walltime_s: 60}
 isolation: preferred
 """
+SILENT = """\
+name: silent
+version: 1.0.0
+title: Silent
+summary: Fails without a word.
+script: exit 3
+resources: {walltime_s: 60}
+isolation: preferred
+"""
+NAMING = """\
+name: naming
+version: 1.0.0
+title: Naming
+summary: Leaves a file of an odd name.
+outputs:
+  odd: {label: Odd, glob: "a*"}
+script: |
+  : > {{ outputs_dir }}/"$(printf 'a\\nb\\033[31mc')"
+resources: {walltime_s: 60}
+isolation: preferred
+"""
 PASSWORD = "correct horse battery"
 
 
@@ -129,9 +150,16 @@ def test_every_refused_input_is_named_on_stderr_and_ends_with_4(gateway: Gateway
             "files.extra: none.txt can't be read: No such file or directory",
         ),
         (("submit", "counting", "--extra", "."), 4, "files.extra: . can't be read: Is a directory"),
-        (("submit", "counting", "--set", "upto"), 4, "--set takes NAME=VALUE"),
+        (("submit", "counting", "--set", "upto"), 2, "--set takes NAME=VALUE"),
+        (("resubmit", "last", "--set", "upto"), 2, "--set takes NAME=VALUE"),
+        (("submit", "counting", "--from", "extra=last"), 2, "--from takes NAME=ID/OUTPUT"),
+        (("submit", "counting", "--factor", "nan"), 4, "  inputs.factor: must be a finite number"),
+        (("submit", "counting", "--factor", "1e400"), 4, "  inputs.factor: must be a finite number"),
+        (("submit", "counting", "--extra", "a", "--extra", "b"), 2, "extra takes one file, not 2: a, b"),
+        (("--url", "foo", "jobs"), 2, "'foo' is not a gateway's address"),
+        (("archive", "last", "--undo"), 3, "you have no archived jobs"),
         (("submit", "counting", "--cluster", "moon"), 4, "  cluster: "),
-        (("jobs", "--since", "someday"), 4, "--since takes"),
+        (("jobs", "--since", "someday"), 2, "--since takes"),
         (("show", "zzzz"), 3, "no job of yours"),
         (("show", "what!"), 3, "no job's id"),
         (("show", "0" * 20), 3, "isthmus: "),
@@ -169,6 +197,7 @@ def test_a_job_s_script_is_shown(gateway: GatewayProcess, completed: str) -> Non
 def test_jobs_are_listed_one_document_a_line(gateway: GatewayProcess, completed: str) -> None:
     ended = gateway.run("jobs", "--json", "--label", "kept", "--state", "COMPLETED")
     assert [json.loads(line)["id"] for line in ended.lines] == [completed]
+    assert gateway.run("jobs", "--json", "--label", "kept", "--state", "completed").out == ended.out
 
 
 def test_what_a_number_was_given_as_is_shown_and_compared(gateway: GatewayProcess) -> None:
@@ -183,7 +212,7 @@ def test_what_one_job_changed_of_its_parent_is_shown(gateway: GatewayProcess, co
     assert gateway.run("diff", child).lines == gateway.run("diff", completed, child).lines
     refused = gateway.run("diff", completed)
     assert (refused.code, refused.err) == (
-        3,
+        2,
         f"isthmus: {completed} was not resubmitted from another job; name the one to compare it with\n",
     )
 
@@ -223,6 +252,23 @@ def test_why_a_job_failed_is_said_with_its_last_lines_of_stderr(gateway: Gateway
     assert is_plain(told)
 
 
+def test_why_a_silent_job_failed_is_said_with_where_else_to_look(gateway: GatewayProcess) -> None:
+    (gateway.home / "applications/silent.yaml").write_text(SILENT, encoding="utf-8")
+    until(lambda: "silent" in gateway.run("apps").out)
+    assert gateway.run("submit", "silent", "--wait").code == 10
+    told = gateway.run("why", "last").lines[-1]
+    assert "wrote nothing to stderr; `isthmus logs " in told
+
+
+def test_why_of_a_deleted_job_promises_no_outputs(gateway: GatewayProcess) -> None:
+    ended = gateway.run("submit", "counting", "--upto", "0", "--wait", "--json")
+    word = json.loads(ended.lines[-1])["id"]
+    assert gateway.run("delete", "--yes", word).code == 0
+    told = gateway.run("why", word)
+    assert told.lines[0] == "It had ended as COMPLETED."
+    assert "its logs and outputs are gone" in told.lines[-1]
+
+
 def test_a_completed_job_has_no_last_words(gateway: GatewayProcess, completed: str) -> None:
     assert "stderr" not in gateway.run("why", completed).out
 
@@ -231,6 +277,45 @@ def test_outputs_are_fetched_into_a_folder(gateway: GatewayProcess, completed: s
     ended = gateway.run("get", completed, "counted", "--to", str(tmp_path))
     assert ended.lines == [str(tmp_path / "counted.txt")]
     assert (tmp_path / "counted.txt").read_text() == "counted to 2 1\n"
+
+
+def test_a_file_of_another_job_is_overwritten_only_when_forced(
+    gateway: GatewayProcess, completed: str, tmp_path: Path
+) -> None:
+    words = ("counted", "--to", str(tmp_path))
+    other = json.loads(gateway.run("submit", "counting", "--upto", "1", "--wait", "--json").lines[-1])["id"]
+    assert [gateway.run("get", completed, *words).code for _ in range(2)] == [0, 0], "the same content is no harm"
+    refused = gateway.run("get", other, *words)
+    assert (refused.code, refused.out) == (4, "")
+    assert f"{tmp_path / 'counted.txt'} would be overwritten" in refused.err
+    assert "--force" in refused.err
+    assert (tmp_path / "counted.txt").read_text() == "counted to 2 1\n"
+    assert gateway.run("get", other, *words, "--force").code == 0
+    assert (tmp_path / "counted.txt").read_text() == "counted to 1 1\n"
+
+
+def test_an_output_s_name_cannot_write_to_the_terminal(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (gateway.home / "applications/naming.yaml").write_text(NAMING, encoding="utf-8")
+    until(lambda: "naming" in gateway.run("apps").out)
+    assert gateway.run("submit", "naming", "--wait").code == 0
+    fetched = gateway.run("get", "last", "odd", "--to", str(tmp_path))
+    assert fetched.lines == [f"{tmp_path}/a\\x0ab\\x1b[31mc"]
+    assert (tmp_path / "a\nb\x1b[31mc").exists()
+    assert "a\\x0ab\\x1b[31mc" in gateway.run("show", "last").out
+
+
+def test_files_that_differ_are_compared_by_name_and_size(gateway: GatewayProcess) -> None:
+    jobs = []
+    for folder, content in (("a", "one"), ("b", "two"), ("c", "three")):
+        (gateway.folder / folder).mkdir()
+        (gateway.folder / folder / "extra.txt").write_text(content)
+        jobs.append(gateway.submit("--upto", "0", "--extra", f"{folder}/extra.txt"))
+    same_size = gateway.run("diff", jobs[0], jobs[1]).lines[-1]
+    assert same_size.split("  ")[0] == "files.extra"
+    assert "extra.txt (3 B)" in same_size
+    assert "extra.txt (3 B), other bytes" in same_size
+    assert "other bytes" not in gateway.run("diff", jobs[0], jobs[2]).out
+    assert "sha256" in gateway.run("diff", jobs[0], jobs[1], "--json").out
 
 
 def test_applications_and_clusters_are_listed(gateway: GatewayProcess) -> None:
@@ -369,10 +454,14 @@ def test_two_equal_jobs_have_no_difference(gateway: GatewayProcess, completed: s
 def test_an_archived_job_is_out_of_the_list_until_it_is_taken_back(gateway: GatewayProcess) -> None:
     ended = gateway.run("submit", "counting", "--upto", "0", "--label", "away", "--wait", "--json")
     word = json.loads(ended.lines[-1])["id"]
-    assert gateway.run("archive", word).code == 0
+    assert gateway.run("archive", word).lines == [f"{word} archived"]
+    assert gateway.run("archive", word).lines == [f"{word} was archived already"]
     assert gateway.run("jobs", "--label", "away", "--json").out == ""
     assert word in gateway.run("jobs", "--label", "away", "--archived").out
     assert gateway.run("archive", word[:18], "--undo").code == 0, "an archived job is found by the beginning of its id"
+    assert gateway.run("archive", word, "--undo").lines == [f"{word} was not archived"]
+    gateway.run("archive", word)
+    assert gateway.run("archive", "last", "--undo").lines == [f"{word} taken out of the archive"]
     assert gateway.run("delete", "--yes", word).lines == [f"{word} deleted"]
     assert gateway.run("jobs", "--label", "away", "--json").out == ""
 
@@ -463,12 +552,28 @@ def test_a_signed_out_token_is_good_for_nothing(gateway: GatewayProcess, tmp_pat
     assert gateway.run("jobs", environment=with_token).code == 6
 
 
+def test_one_s_own_password_is_changed_with_the_old_one(gateway: GatewayProcess, tmp_path: Path) -> None:
+    gateway.run("users", "add", "ada", given=f"{PASSWORD}\n")
+    nobody = {"HOME": str(tmp_path), "ISTHMUS_HOME": str(tmp_path)}
+    assert gateway.run("login", "--name", "ada", gateway.url, given=f"{PASSWORD}\n", environment=nobody).code == 0
+    pointed = gateway.run("users", "password", "ada", given="a better one by far\n", environment=nobody)
+    assert (pointed.code, "`isthmus password`" in pointed.err) == (6, True)
+    wrong = gateway.run("password", given="not the old one\na better one by far\n", environment=nobody)
+    assert wrong.code != 0
+    changed = gateway.run("password", given=f"{PASSWORD}\na better one by far\n", environment=nobody)
+    assert (changed.code, changed.lines) == (0, ["ada has a new password."])
+    again = gateway.run("login", "--name", "ada", gateway.url, given="a better one by far\n", environment=nobody)
+    assert again.code == 0
+
+
 def test_users_are_managed(gateway: GatewayProcess) -> None:
     assert gateway.run("users", "add", "ann", given=f"{PASSWORD}\n").lines == ["ann was added."]
     assert gateway.run("users", "add", "ann", given=f"{PASSWORD}\n").code == 4
     assert gateway.run("users", "add", "kim", given="short\n").code == 4
     assert gateway.run("users", "role", "ann", "admin").code == 0
     assert gateway.run("users", "password", "ann", given="another good one\n").code == 0
+    assert gateway.run("users", "disable", "ann").code == 0
+    assert gateway.run("users", "enable", "ann").lines == ["ann is enabled."]
     assert gateway.run("users", "disable", "ann").code == 0
     users = {user["name"]: user for user in map(json.loads, gateway.run("users", "list", "--json").lines)}
     assert (users["ann"]["role"], users["ann"]["disabled"]) == ("admin", True)

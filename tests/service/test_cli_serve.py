@@ -13,8 +13,9 @@ import pytest
 
 from isthmus.client import Client
 from isthmus.client.login import HOME_TOKEN, read_login
+from isthmus.config import read_configuration
 from isthmus.job import JobState
-from isthmus.serve.home import address_of, listen
+from isthmus.serve.home import address_of, listen, make_home
 from tests.service.gateway_process import DEADLINE_S, GatewayProcess, serving, until
 
 
@@ -67,6 +68,26 @@ def test_a_broken_isthmus_toml_is_named(tmp_path: Path) -> None:
     ended = GatewayProcess(tmp_path).run("serve")
     assert ended.code == 1
     assert "isthmus.toml: api.prot" in ended.err
+
+
+def test_names_in_isthmus_toml_that_no_application_has_are_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/isthmus.toml").write_text('[applications]\nenable = ["counting", "pyton-script"]\n')
+    with serving(tmp_path):
+        said = (tmp_path / "serve.log").read_text()
+    assert "isthmus.toml: applications.enable: there is no application 'pyton-script'; did you mean" in said
+    assert "'counting'" not in said
+
+
+def test_a_new_home_s_cluster_finds_the_programs_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
+    programs = tmp_path / 'pro "grams'
+    make_home(tmp_path / "new", programs)
+    (cluster,) = read_configuration(tmp_path / "new").clusters.values()
+    assert (cluster.variables, cluster.local.readable) == ({"programs": str(programs)}, (programs,))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "isthmus.toml").touch()
+    make_home(tmp_path / "old", programs)
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["isthmus.toml"]
 
 
 def test_a_second_gateway_of_the_same_home_is_refused_with_the_first_s_address(gateway: GatewayProcess) -> None:

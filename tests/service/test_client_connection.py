@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,6 +172,42 @@ def _one_output(path: str, content: bytes, sha256: str) -> Answers:
         return httpx.Response(200, content=content if name == "out" else json.dumps(job_document("COMPLETED", 9)))
 
     return answer
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (float("nan"), "not_finite"),
+        ([1.0, float("-inf")], "not_finite"),
+        (object(), "wrong_type"),
+        ("\udcff", "wrong_type"),
+    ],
+)
+def test_a_value_that_json_has_no_form_for_is_refused_by_its_field_before_anything_is_sent(
+    value: object, code: str, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(500)
+
+    with client(answer) as gateway, pytest.raises(InvalidInput) as refused:
+        gateway.submit("counting", upto=1, extra=tmp_path, factor=value)
+    assert [(fault.field, fault.code) for fault in refused.value.faults] == [("inputs.factor", code)]
+    assert asked == []
+
+
+def test_a_file_of_other_content_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("other")
+    new = hashlib.sha256(b"new").hexdigest()
+    with client(_one_output("file.txt", b"new", new)) as gateway:
+        with pytest.raises(Conflict, match=r"file\.txt would be overwritten"):
+            gateway.job(JOB).download(tmp_path, overwrite=False)
+        assert (tmp_path / "file.txt").read_text() == "other"
+        gateway.job(JOB).download(tmp_path)
+        assert gateway.job(JOB).download(tmp_path, overwrite=False) == (tmp_path / "file.txt",)
+    assert (tmp_path / "file.txt").read_text() == "new"
 
 
 def test_a_damaged_download_leaves_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import isthmus
@@ -62,6 +63,23 @@ def test_every_command_has_a_line_of_help() -> None:
     commands = ended.stdout.split("Commands:")[1].split("Exit codes:")[0].strip().splitlines()
     assert len(commands) >= 20
     assert all(len(line.split(maxsplit=1)) == 2 for line in commands)
+
+
+def test_no_line_of_help_is_cut() -> None:
+    for group in ((), ("users",)):
+        commands = python("-m", "isthmus.cli", *group, "--help").stdout.split("Commands:")[1].split("Exit codes:")[0]
+        cut = [line for line in commands.splitlines() if line.endswith(("...", "e.g."))]
+        assert cut == []
+
+
+def test_help_names_no_python_type() -> None:
+    for words in (("get",), ("cancel",), ("submit",), ("users", "add")):
+        assert "<" not in python("-m", "isthmus.cli", *words, "--help").stdout
+
+
+def test_the_version_is_told() -> None:
+    ended = python("-m", "isthmus.cli", "--version")
+    assert (ended.returncode, ended.stdout) == (0, f"isthmus {version('isthmus')}\n")
 
 
 def test_an_unknown_command_is_a_usage_error_with_a_hint() -> None:

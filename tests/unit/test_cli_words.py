@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from isthmus.cli.exits import ExitCode, code_of_error, code_of_state
+from isthmus.cli.exits import ExitCode, Misuse, code_of_error, code_of_state
 from isthmus.cli.flags import from_settings, from_texts
-from isthmus.cli.printing import shown, size_text, span
+from isthmus.cli.printing import shown, shown_lines, size_text, span
 from isthmus.cli.session import made_between
 from isthmus.client import ApplicationRecord, InputRecord, NoConnection
 from isthmus.errors import Conflict, InvalidInput, IsthmusError, NotAllowed, NotFound, NotSignedIn, StorageFault
@@ -93,8 +93,16 @@ def test_a_file_input_s_word_is_a_path() -> None:
     assert [path.name for path in from_texts(many, ["a", "b"])] == ["a", "b"]  # type: ignore[attr-defined]
 
 
+def test_an_input_that_takes_one_value_is_given_once() -> None:
+    with pytest.raises(Misuse, match="count takes one value, not 2: 1, 2"):
+        from_settings(_application(), [("count", "1"), ("count", "2")])
+    with pytest.raises(Misuse, match="radar takes one file, not 2: a, b"):
+        from_texts(InputRecord("radar", file={"many": False}), ["a", "b"])
+
+
 def test_control_characters_of_a_name_are_made_visible() -> None:
-    assert shown("a\x1b[31mred\rb") == "a\\x1b[31mred\\x0db"
+    assert shown("a\x1b[31mred\rb\nc") == "a\\x1b[31mred\\x0db\\x0ac"
+    assert shown_lines("a\nb\x1b") == "a\nb\\x1b"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,7 @@ def test_control_characters_of_a_name_are_made_visible() -> None:
     [
         (NotFound("x"), 3),
         (InvalidInput("x"), 4),
+        (Misuse("x"), 2),
         (Conflict("x"), 4),
         (NoConnection("x"), 5),
         (NotSignedIn("x"), 6),

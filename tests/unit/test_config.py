@@ -61,3 +61,17 @@ def test_a_broken_cluster_file_disables_that_cluster_only(tmp_path: Path) -> Non
     read = read_configuration(tmp_path)
     assert list(read.clusters) == ["good"]
     assert [error.message.partition(": ")[2].split(":")[0] for error in read.broken] == ["max_waiting"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("applications.enabled = []", "applications.enabled: unknown key; did you mean 'enable'?"),
+        ("apps = 1", "apps: unknown key; known: api, applications, database"),
+    ],
+)
+def test_an_unknown_key_is_told_with_a_near_one_or_with_all(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "isthmus.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as told:
+        read_configuration(tmp_path)
+    assert told.value.message == f"{tmp_path / 'isthmus.toml'}: {said}"

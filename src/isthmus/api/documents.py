@@ -164,6 +164,7 @@ def job_document(job: JobView) -> Document:
         "contact_lost_since": None if job.state.is_final else moment_or_none(job.contact_lost_since),
         "cancel_requested_at": moment_or_none(job.cancel_requested_at),
         "archived_at": moment_or_none(job.archived_at),
+        "deleted_at": moment_or_none(job.deleted_at),
         "seq": job.seq,
     }
 

@@ -59,11 +59,11 @@ def _disk_reasons(services: Services) -> list[str]:
 def show_metrics(request: Request, services: Shared) -> Response:
     """The process's figures, for administrators and for this machine."""
     token = bearer_token(request.headers.raw)
-    if token is not None:
-        if not services.tokens.caller(token).is_administrator:
-            raise NotAllowed("only administrators may see the figures")
-    elif not _is_local(request):
-        raise NotSignedIn("send an administrator's token")
+    may_see = token is not None and services.tokens.caller(token).is_administrator
+    if not may_see and not _is_local(request):
+        if token is None:
+            raise NotSignedIn("send an administrator's token")
+        raise NotAllowed("only administrators may see the figures from another machine")
     return Response(services.figures.text(), 200, media_type=MEDIA_TYPE)
 
 

@@ -200,7 +200,7 @@ def _expected(if_match: str | None) -> int | None:
 @router.delete("/{job_id}", status_code=204, responses=errors(_409="the job has not ended"))
 def delete_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
     """The job is out of every list, and its files are freed once nothing else refers to them."""
-    gateway.store.delete(caller.viewer, job_id, time.time())
+    gateway.delete(caller.viewer, job_id)
     return Response(status_code=204)
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from isthmus.api.openapi import PROBLEM_TYPE, methods_at
+from isthmus.api.requests import PATTERN_WORDS
 from isthmus.application import Json
 from isthmus.errors import (
     Conflict,
@@ -181,6 +182,10 @@ def _message(fault: Mapping[str, object]) -> str:
         return "there is no such field"
     if fault["type"] == "missing":
         return "is required"
+    if fault["type"] in _NOT_AN_OBJECT:
+        return "must be a JSON object"
+    if fault["type"] == "string_pattern_mismatch" and isinstance(rule := fault["ctx"], dict):
+        return PATTERN_WORDS.get(rule["pattern"], str(fault["msg"]))
     return str(fault["msg"]).removeprefix("Value error, ")
 
 

@@ -49,28 +49,41 @@ def _epoch(text: object) -> float:
     return at
 
 
+_NO_NUL = r"^[^\x00]+$"
+_ID = r"^[0-9a-hjkmnp-tv-z]{20}$"
+_KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
+_USER_NAME = r"^[a-z0-9][a-z0-9._@-]{0,63}$"
+PATTERN_WORDS = {
+    _ONE_LINE: "must be one line, without control characters",
+    _NO_NUL: "must not hold a NUL character",
+    _ID: "is not an id: 20 digits and lower-case letters",
+    _KEY: "must be 1 to 255 visible ASCII characters, with spaces only between them",
+    _USER_NAME: "must be 1 to 64 lower-case letters, digits, . _ @ and -, a letter or digit first",
+}
+"""What each pattern asks for, for people."""
+
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=_ONE_LINE)]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=_ONE_LINE)]
 Phrase = Annotated[str, Field(max_length=1000, pattern=_ONE_LINE)]
-OutputPath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+OutputPath = Annotated[str, Field(min_length=1, max_length=4096, pattern=_NO_NUL)]
 """A file's path as a program named it: anything but NUL, up to the most that Linux permits."""
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 Time = Annotated[float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 """Epoch seconds, sent as RFC 3339."""
-Id = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{20}$")]
+Id = Annotated[str, Field(pattern=_ID)]
 Labels = Annotated[list[Word], Field(max_length=MAX_LABELS, fail_fast=True)]
 Amount = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | Line
 Resources = Annotated[dict[Word, Amount | None], Field(max_length=20)]
 Inputs = dict[str, JsonValue]
 
-IdInPath = Annotated[str, Path(pattern=r"^[0-9a-hjkmnp-tv-z]{20}$")]
+IdInPath = Annotated[str, Path(pattern=_ID)]
 WordInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
+        pattern=_KEY,
         description="Names this request for ever: sent again with the same body it makes nothing new.",
     ),
 ]
@@ -98,7 +111,7 @@ def _check(form: object) -> None:
         if isinstance(value, str):
             _check_text(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("holds a number that is not finite")
+            raise ValueError(f"{_place_of(value, form)} is a number that is not finite")
         elif isinstance(value, dict | list):
             if depth >= MAX_DEPTH:
                 raise ValueError(f"has more than {MAX_DEPTH} levels")
@@ -108,6 +121,19 @@ def _check(form: object) -> None:
                 for key in value:
                     _check_text(str(key))
             left += [(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value)]
+
+
+def _place_of(wanted: object, form: object) -> str:
+    """The way from the form to the very object: `inputs.threshold`, `inputs.levels.2`."""
+    left = [(form, "")]
+    while left:
+        value, way = left.pop()
+        if value is wanted:
+            return way[1:]
+        if isinstance(value, dict | list):
+            members = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(one, f"{way}.{key}") for key, one in members]
+    return "the body"
 
 
 def _check_text(text: str) -> None:
@@ -232,7 +258,7 @@ class PasswordBody(Body):
 class NewUserBody(Body):
     """A new user, who signs in with this password."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{0,63}$")]
+    name: Annotated[str, Field(pattern=_USER_NAME)]
     password: NewPassword
     role: RoleName = "user"
 

@@ -248,6 +248,7 @@ class JobOut(Answer):
     contact_lost_since: Moment | None
     cancel_requested_at: Moment | None
     archived_at: Moment | None
+    deleted_at: Moment | None
     seq: int
 
 

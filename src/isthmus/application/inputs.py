@@ -165,7 +165,7 @@ def _given_faults(found: Input, value: Json, files: Mapping[str, object]) -> Ite
 
 def value_faults(found: Input, value: Json) -> Iterator[tuple[str, str]]:
     """Code and message of each thing wrong with a value."""
-    unsafe = list(_unsafe(value, multiline=_is_multiline(found)))
+    unsafe = list(_unsafe(value, found))
     if unsafe:
         yield from unsafe
         return
@@ -198,13 +198,14 @@ def _is_multiline(found: Input) -> bool:
     return bool(found.schema.get("multiline") or _items(found).get("multiline"))
 
 
-def _unsafe(value: Json, *, multiline: bool) -> Iterator[tuple[str, str]]:
+def _unsafe(value: Json, found: Input) -> Iterator[tuple[str, str]]:
     """What no schema keeps out: characters no command should hold, numbers no program reads."""
     if isinstance(value, list):
         for item in value:
-            yield from _unsafe(item, multiline=multiline)
+            yield from _unsafe(item, found)
     elif isinstance(value, str):
-        bad = next((char for char in value if _is_control(char) and not (multiline and char in "\n\t")), None)
+        permitted = "\n\t" if _is_multiline(found) else ""
+        bad = next((char for char in value if _is_control(char) and char not in permitted), None)
         if bad == "\n":
             yield "control_character", "must be on one line"
         elif bad is not None:
@@ -212,7 +213,15 @@ def _unsafe(value: Json, *, multiline: bool) -> Iterator[tuple[str, str]]:
     elif isinstance(value, float) and not math.isfinite(value):
         yield "not_finite", "must be a finite number"
     elif isinstance(value, int) and abs(value) > MAX_INTEGER:
-        yield "out_of_range", f"must be from {-MAX_INTEGER} to {MAX_INTEGER}"
+        yield "out_of_range", _beyond(found, value)
+
+
+def _beyond(found: Input, value: int) -> str:
+    """The input's own range where that keeps out so large a number, else the range of all."""
+    schema = _items(found) if found.type == "array" else found.schema
+    ends = ("maximum", "exclusiveMaximum") if value > 0 else ("minimum", "exclusiveMinimum")
+    own = any(end in schema for end in ends)
+    return f"is out of range: {range_text(found)}" if own else f"must be from {-MAX_INTEGER} to {MAX_INTEGER}"
 
 
 def _is_control(char: str) -> bool:
@@ -223,7 +232,7 @@ def _is_control(char: str) -> bool:
 def _said(error: ValidationError, found: Input) -> tuple[str, str]:
     rule, limit = str(error.validator), error.validator_value
     said = {
-        "type": ("wrong_type", f"must be {KIND_NAMES.get(str(limit), str(limit))}, not {_named(error.instance)}"),
+        "type": ("wrong_type", _wrong_type(str(limit), error.instance)),
         "enum": ("not_a_choice", f"must be one of {', '.join(_words(limit))}"),
         "multipleOf": ("not_a_multiple", f"must be a multiple of {limit}{_unit(found)}"),
         "minLength": ("too_short", f"must have at least {limit} characters"),
@@ -236,6 +245,16 @@ def _said(error: ValidationError, found: Input) -> tuple[str, str]:
     }
     range_rule = ("out_of_range", f"{_shown(error.instance)} is out of range: {range_text(found)}")
     return said.get(rule, range_rule)
+
+
+def _wrong_type(wanted: str, value: object) -> str:
+    """What it must be, and what it is; not of a fraction sent as a text, whose writer thinks of a number."""
+    said = f"must be {KIND_NAMES.get(wanted, wanted)}"
+    is_fraction = wanted == "integer" and isinstance(value, str) and _FRACTION.fullmatch(value)
+    return said if is_fraction else f"{said}, not {_named(value)}"
+
+
+_FRACTION = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?\s*")
 
 
 def _words(limit: object) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli import acting, catalogue, jobs, people, processes, submitting
+from isthmus.cli import acting, catalogue, jobs, options, people, processes, submitting
 from isthmus.cli.exits import code_of_error, say_error
 from isthmus.errors import IsthmusError
 
@@ -30,15 +30,28 @@ app = typer.Typer(
 )
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415  not needed by any command
+
+        print(f"isthmus {version('isthmus')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    url: Annotated[str | None, typer.Option("--url", help="The gateway's address, before all others known.")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="The gateway's address, before all others known.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
 ) -> None:
     if url:
         os.environ["ISTHMUS_URL"] = url
 
 
-app.command(context_settings=_OPEN, add_help_option=False)(submitting.submit)
+app.command(cls=options.PlainCommand, context_settings=_OPEN, add_help_option=False)(submitting.submit)
 for command in (
     jobs.jobs,
     jobs.show,
@@ -55,12 +68,13 @@ for command in (
     catalogue.clusters,
     people.login,
     people.whoami,
+    people.password,
     people.logout,
     processes.serve,
     processes.api,
     processes.controller,
 ):
-    app.command(context_settings=_PLAIN)(command)
+    app.command(cls=options.PlainCommand, context_settings=_PLAIN)(command)
 app.add_typer(people.users, name="users")
 
 

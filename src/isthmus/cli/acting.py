@@ -14,9 +14,9 @@ import typer
 
 from isthmus.cli import options
 from isthmus.cli.exits import ExitCode, code_of_error, say, say_error
-from isthmus.cli.printing import emit
+from isthmus.cli.printing import emit, shown
 from isthmus.cli.session import connect, find_job
-from isthmus.errors import InvalidInput, IsthmusError
+from isthmus.errors import Conflict, InvalidInput, IsthmusError
 from isthmus.job import JobState
 
 if TYPE_CHECKING:
@@ -25,22 +25,34 @@ if TYPE_CHECKING:
 
 def get(
     word: options.JobArgument,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Only these outputs.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these outputs.")] = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Into this folder.")] = Path(),
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite files that have other content.", show_default=False)
+    ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Fetch a job's outputs; prints the files."""
+    """Fetch a job's outputs; prints the files.
+
+    Nothing is fetched when a file of the same name and other content is there, e.g. of another job; see --force.
+    """
     with connect() as gateway:
         job = find_job(gateway, word)
-        paths = job.download(to, *(names or ()))
+        try:
+            paths = job.download(to, *(names or ()), overwrite=force)
+        except Conflict as fault:
+            raise Conflict(f"{fault.message}; choose another folder with --to, or overwrite with --force") from fault
     for path in paths:
-        emit({"job": job.id, "path": str(path)}) if as_json else print(path)
+        emit({"job": job.id, "path": str(path)}) if as_json else print(shown(str(path)))
     if not paths:
         say(f"Job {job.id} has no outputs{'' if job.is_final else ' yet'}.")
 
 
 def cancel(words: options.JobsArgument, as_json: options.JsonOption = False) -> None:
-    """Ask for jobs to be cancelled; each is CANCELLED once that is proved. 4: one had ended in another way before."""
+    """Ask for jobs to be cancelled.
+
+    Each is CANCELLED once that is proved. Exit code 4: one had ended in another way before.
+    """
     from isthmus.client import calls
 
     def ask(gateway: Client, job: Job) -> Done:
@@ -58,14 +70,27 @@ def archive(
     undo: Annotated[bool, typer.Option("--undo", help="Take them out of the archive.", show_default=False)] = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Put jobs out of sight: they stay as they are, and `isthmus jobs --archived` lists them."""
+    """Put jobs out of sight; they stay as they are.
+
+    `isthmus jobs --archived` lists them. With --undo, `last` is your newest archived job.
+    """
     from isthmus.client import calls
 
     def put_away(gateway: Client, job: Job) -> Done:
+        was_archived = job.record.document.get("archived_at") is not None
         gateway.request(calls.change(job.id, {"archived": not undo}))
-        return Done("taken out of the archive" if undo else "archived", job.refresh().record.document)
+        return Done(_ARCHIVING[was_archived, undo], job.refresh().record.document)
 
-    _each(words, put_away, as_json)
+    _each(words, put_away, as_json, archived=undo)
+
+
+_ARCHIVING = {
+    (False, False): "archived",
+    (True, False): "was archived already",
+    (True, True): "taken out of the archive",
+    (False, True): "was not archived",
+}
+"""What is said of a job by whether it was archived, and whether it was to be taken out."""
 
 
 def delete(
@@ -95,13 +120,16 @@ class Done:
     code: ExitCode = ExitCode.OK
 
 
-def _each(words: list[str], act: Callable[[Client, Job], Done], as_json: bool) -> None:
-    """Acts on every job, also after one was refused; ends with the highest of their codes."""
+def _each(words: list[str], act: Callable[[Client, Job], Done], as_json: bool, *, archived: bool = False) -> None:
+    """Acts on every job, also after one was refused; ends with the highest of their codes.
+
+    `archived`: the word `last` means an archived job.
+    """
     worst = ExitCode.OK
     with connect() as gateway:
         for word in words:
             try:
-                job = find_job(gateway, word)
+                job = find_job(gateway, word, archived=archived)
                 done = act(gateway, job)
             except IsthmusError as fault:
                 say_error(fault)

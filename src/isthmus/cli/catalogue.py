@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isthmus.cli import options
-from isthmus.cli.exits import ExitCode, say
-from isthmus.cli.printing import emit, print_facts, print_table, shown
+from isthmus.cli.exits import ExitCode, Misuse, say
+from isthmus.cli.printing import emit, print_facts, print_table, shown_lines
 from isthmus.cli.session import connect
 from isthmus.errors import InvalidInput, NotAllowed
 
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 def apps(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|check]", help="One application; or `check`, then files.")
+        str | None, typer.Argument(metavar="NAME|check", help="One application; or `check`, then files.")
     ] = None,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE...]", help="Files to check.")] = None,
-    version: Annotated[str | None, typer.Option("--version", help="A version of it.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Files to check.")] = None,
+    version: Annotated[str | None, typer.Option("--version", metavar="VERSION", help="A version of it.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List the applications, show one, or check definition files without a gateway (`isthmus apps check FILE...`)."""
+    """List the applications, show one, or check definition files.
+
+    `isthmus apps check FILE...` needs no gateway.
+    """
     if name == "check":
         _check(files or [], as_json=as_json)
     elif files:
-        raise InvalidInput("only `isthmus apps check` takes files")
+        raise Misuse("only `isthmus apps check` takes files")
     elif name is None:
         _list(as_json=as_json)
     else:
@@ -52,7 +55,7 @@ def _list(*, as_json: bool) -> None:
     else:
         print_table(("NAME", "VERSION", "SUMMARY"), [(one.name, one.version, one.summary) for one in found])
     for file in broken:
-        say(f"isthmus: a broken file, which is not used:\n{shown(file.message)}")
+        say(f"isthmus: a broken file, which is not used:\n{shown_lines(file.message)}")
 
 
 def _broken(gateway: Client) -> list[BrokenApplication]:
@@ -76,7 +79,7 @@ def _show(application: ApplicationRecord) -> None:
     from isthmus.cli.flags import about
 
     print_facts([("application", f"{application.name} {application.version}"), ("title", application.title)])
-    print(f"\n{application.summary}\n")
+    print(f"\n{shown_lines(application.summary)}\n")
     rows = [(found.name, found.type, about(found)) for found in application.inputs]
     print_table(("INPUT", "TYPE", ""), rows)
     print(f"\nSubmit it: isthmus submit {application.name} --help")
@@ -94,7 +97,7 @@ def _check(files: list[Path], *, as_json: bool) -> None:
     broken += found.broken
     for file in broken:
         faults = [asdict(fault) for fault in file.faults]
-        emit({"file": file.source, "faults": faults}) if as_json else print(shown(file.message))
+        emit({"file": file.source, "faults": faults}) if as_json else print(shown_lines(file.message))
     if broken:
         raise typer.Exit(ExitCode.ERROR)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from enum import IntEnum
 
+from isthmus.cli.printing import shown, shown_lines
 from isthmus.errors import Conflict, InvalidInput, IsthmusError, NotAllowed, NotFound, NotSignedIn, TooLarge
 from isthmus.job import JobState
 
@@ -23,7 +24,14 @@ class ExitCode(IntEnum):
     JOB_CANCELLED = 11
 
 
+class Misuse(InvalidInput):
+    """The command line itself is wrong, as can be told without asking the gateway."""
+
+    code = "usage"
+
+
 _BY_ERROR: tuple[tuple[type[IsthmusError], ExitCode], ...] = (
+    (Misuse, ExitCode.USAGE),
     (NotFound, ExitCode.NOT_FOUND),
     (InvalidInput, ExitCode.REFUSED),
     (Conflict, ExitCode.REFUSED),
@@ -54,8 +62,8 @@ def say(words: str) -> None:
 def say_error(error: IsthmusError) -> None:
     """The error is told on stderr: one sentence, or a line for each field that was refused."""
     if not (isinstance(error, InvalidInput) and error.faults):
-        return say(f"isthmus: {error.message}")
+        return say(f"isthmus: {shown_lines(error.message)}")
     say(f"isthmus: {len(error.faults)} {'thing' if len(error.faults) == 1 else 'things'} in the request must change:")
     for fault in error.faults:
-        say(f"  {fault.field}: {fault.message}")
+        say(f"  {shown(fault.field)}: {shown_lines(fault.message)}")
     return None

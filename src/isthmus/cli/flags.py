@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isthmus.cli.exits import Misuse
+
 if TYPE_CHECKING:
     from isthmus.client import ApplicationRecord, InputRecord
 
@@ -91,15 +93,25 @@ _MOST = {"maximum": "at most", "exclusiveMaximum": "less than"}
 
 
 def from_texts(found: InputRecord, texts: Sequence[str]) -> object:
-    """The value that words on the command line stand for; one that can't be read stays text, to be refused."""
+    """The value that words on the command line stand for; one that can't be read stays text, to be refused.
+
+    Misuse: there are several, and the input takes one.
+    """
+    if len(texts) > 1 and not _takes_many(found):
+        kind = "file" if found.file is not None else "value"
+        raise Misuse(f"{found.name} takes one {kind}, not {len(texts)}: {', '.join(texts)}")
     if found.file is not None:
         paths = [Path(text).expanduser() for text in texts]
-        return paths if found.file.get("many") else paths[-1]
+        return paths if found.file.get("many") else paths[0]
     if found.type == "array":
         items = found.schema.get("items")
         kind = str(items.get("type", "string")) if isinstance(items, Mapping) else "string"
         return [_from_text(kind, text) for text in texts]
-    return _from_text(found.type, texts[-1])
+    return _from_text(found.type, texts[0])
+
+
+def _takes_many(found: InputRecord) -> bool:
+    return bool(found.file.get("many")) if found.file is not None else found.type == "array"
 
 
 def _from_text(kind: str, text: str) -> object:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isthmus.cli import options
-from isthmus.cli.exits import say
+from isthmus.cli.exits import Misuse, say
 from isthmus.cli.printing import emit, moment, print_facts, print_table, shown, size_text, span, state_text
 from isthmus.cli.session import connect, find_job, who_am_i
-from isthmus.errors import InvalidInput, NotAllowed, NotFound
+from isthmus.errors import NotAllowed
 from isthmus.job import JobState
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from isthmus.client import Client, Job, JobRecord
+    from isthmus.client import Change, Client, Job, JobRecord
 
 
 LAST_LINES = 10
@@ -32,7 +32,7 @@ LAST_BYTES = 8192
 
 def jobs(
     states: Annotated[
-        list[JobState] | None, typer.Option("--state", help="Only in this state; again for more.")
+        list[JobState] | None, typer.Option("--state", case_sensitive=False, help="Only in this state; again for more.")
     ] = None,
     application: Annotated[
         str | None, typer.Option("--app", "--application", metavar="NAME", help="Only of this application.")
@@ -107,7 +107,7 @@ def _since(text: str) -> datetime:
         try:
             return datetime.now(UTC) - timedelta(seconds=seconds(text))
         except (ValueError, OverflowError):
-            raise InvalidInput(f"--since takes a date like 2026-11-01 or a time like 2h or 7d, not {text!r}") from None
+            raise Misuse(f"--since takes a date like 2026-11-01 or a time like 2h or 7d, not {text!r}") from None
     return at.astimezone(UTC)
 
 
@@ -179,11 +179,16 @@ def _attempt(record: JobRecord, n: int) -> str:
 
 
 def why(word: options.JobArgument, as_json: options.JsonOption = False) -> None:
-    """Say why a job waits, or why it ended as it did; of a failed one with the last lines of its stderr."""
+    """Say why a job waits, or why it ended as it did.
+
+    Of a failed one it tells the last lines of its stderr too.
+    """
     with connect() as gateway:
         job = find_job(gateway, word)
-        sentences = job.why()
-        complaints = _last_lines(gateway, job.id) if job.state is JobState.FAILED else []
+        deleted_at = job.record.document.get("deleted_at")
+        sentences = _after_deletion(job, str(deleted_at)) if deleted_at else job.why()
+        has_failed = job.state is JobState.FAILED and not deleted_at
+        complaints = _last_lines(gateway, job.id) if has_failed else []
     if as_json:
         emit({"job": job.id, "sentences": list(sentences), "stderr": complaints})
         return
@@ -191,8 +196,23 @@ def why(word: options.JobArgument, as_json: options.JsonOption = False) -> None:
         print(shown(sentence))
     if complaints:
         print("Its last words on stderr:")
+    elif has_failed and job.record.started_at:
+        print(f"It wrote nothing to stderr; `isthmus logs {job.id}` has its stdout, `isthmus show` its attempts.")
     for line in complaints:
         print(f"  | {shown(line)}")
+
+
+def _after_deletion(job: Job, deleted_at: str) -> tuple[str, ...]:
+    """Sentences that promise no file: a deleted job has none."""
+    from isthmus.client.records import parsed
+
+    record = job.record
+    at = moment(parsed(datetime, deleted_at))
+    return (
+        f"It had ended as {record.state}{_cause(record)}.",
+        *((f"Evidence: {record.evidence}.",) if record.evidence else ()),
+        f"It was deleted at {at}; its logs and outputs are gone.",
+    )
 
 
 def _last_lines(gateway: Client, job_id: str) -> list[str]:
@@ -204,7 +224,10 @@ def _last_lines(gateway: Client, job_id: str) -> list[str]:
 
 
 def watch(word: options.JobArgument, as_json: options.JsonOption = False) -> None:
-    """Follow a job until it has ended; the exit code says how: 0 completed, 10 failed, 11 cancelled."""
+    """Follow a job until it has ended.
+
+    The exit code says how: 0 completed, 10 failed, 11 cancelled.
+    """
     from isthmus.cli.following import follow
 
     with connect() as gateway:
@@ -230,10 +253,13 @@ def logs(
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A job.")],
-    b: Annotated[str | None, typer.Argument(metavar="[B]", help="Another job.")] = None,
+    b: Annotated[str | None, typer.Argument(metavar="B", help="Another job.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show what two jobs were asked differently; with one job, what was changed of the one it was resubmitted from."""
+    """Show what two jobs were asked differently.
+
+    With one job: what was changed of the one it was resubmitted from.
+    """
     with connect() as gateway:
         first, second = _pair(gateway, a, b)
         changes = first.diff(second)
@@ -241,19 +267,33 @@ def diff(
         for change in changes:
             emit({"field": change.field, "a": change.a, "b": change.b})
     elif changes:
-        print_table(("", first.id, second.id), [(one.field, _value(one.a), _value(one.b)) for one in changes])
+        print_table(("", first.id, second.id), [(one.field, *_both(one)) for one in changes])
     else:
         print(f"{first.id} and {second.id} were asked the same.")
 
 
 def _pair(gateway: Client, a: str, b: str | None) -> tuple[Job, Job]:
-    """The two jobs to compare. NotFound: there is only one, and it was resubmitted from none."""
+    """The two jobs to compare. Misuse: there is only one, and it was resubmitted from none."""
     job = find_job(gateway, a)
     if b is not None:
         return job, find_job(gateway, b)
     if job.parent is None:
-        raise NotFound(f"{job.id} was not resubmitted from another job; name the one to compare it with")
+        raise Misuse(f"{job.id} was not resubmitted from another job; name the one to compare it with")
     return gateway.job(job.parent), job
+
+
+def _both(change: Change) -> tuple[str, str]:
+    """Both sides of a difference as text; files that look the same differ in their bytes."""
+    if not change.field.startswith("files."):
+        return _value(change.a), _value(change.b)
+    a, b = _file_sizes(change.a), _file_sizes(change.b)
+    return a, f"{b}, other bytes" if a == b else b
+
+
+def _file_sizes(files: object) -> str:
+    if not isinstance(files, list):
+        return _value(files)
+    return "; ".join(f"{one['name']} ({size_text(one['size'])})" for one in files) or "-"
 
 
 def _value(value: object) -> str:

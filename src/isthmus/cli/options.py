@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from typer._click import Context  # the overridden method's own type, which has no public name
+
+
+class PlainCommand(TyperCommand):
+    """Its help leaves out the Python types, `<list[str]>`, that Typer 0.29 puts after an argument's name."""
+
+    def get_help(self, ctx: Context) -> str:
+        return re.sub(r" <[\w\[\]]+>", lambda found: " " * len(found[0]), super().get_help(ctx))
+
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; for a list, one document a line.", show_default=False)
 ]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="A job: its id, the beginning of its id, or `last`.")]
-JobsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Jobs: ids, beginnings of ids, or `last`.")]
+JobsArgument = Annotated[list[str], typer.Argument(metavar="ID", help="Jobs: ids, beginnings of ids, or `last`.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An input's value; again for each input.")
 ]

@@ -1,4 +1,4 @@
-"""`isthmus login`, `whoami`, `logout` and `users`."""
+"""`isthmus login`, `whoami`, `password`, `logout` and `users`."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -16,24 +16,30 @@ from isthmus.cli import options
 from isthmus.cli.exits import say
 from isthmus.cli.printing import emit, print_facts, print_table
 from isthmus.cli.session import connect, connect_to, the_login, who_am_i
-from isthmus.errors import IsthmusError, NotSignedIn
+from isthmus.errors import IsthmusError, NotAllowed, NotSignedIn
 
 users = typer.Typer(help="Users of the gateway; for administrators.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def login(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The gateway's address.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Your name there; asked for if not given.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The gateway's address.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Your name there; asked for if not given.")
+    ] = None,
     scopes: Annotated[
-        list[str] | None, typer.Option("--scope", help="What it may be used for: read, submit, admin; again for more.")
+        list[str] | None,
+        typer.Option("--scope", metavar="SCOPE", help="What it may be used for: read, submit, admin; again for more."),
     ] = None,
 ) -> None:
-    """Sign in to a gateway: asks for name and password, and keeps a token for this user of this machine."""
+    """Sign in: asks for name and password, keeps a token.
+
+    The token is for this user of this machine.
+    """
     from isthmus.client.login import Login, find_login, login_file, write_login
 
     found = find_login(url)
     who = name or _line(f"Name at {found.url}: ")
-    password = getpass.getpass(f"Password of {who} at {found.url}: ") if sys.stdin.isatty() else _line("")
+    password = _secret(f"Password of {who} at {found.url}: ")
     token = _token_of(found.url, who, password, scopes or ())
     write_login(login_file(), Login(found.url, token))
     print(f"Signed in to {found.url} as {who}; the token is in {login_file()}.")
@@ -44,22 +50,23 @@ def login(
 
 def _token_of(url: str, name: str, password: str, scopes: Sequence[str]) -> str:
     """A token for this user. A one-time password gives none but for choosing another, which is asked for first."""
-    from isthmus.client import Client, calls
+    from isthmus.client import calls
+    from isthmus.client.login import Login
 
     token_name = f"command line on {socket.gethostname()}"[:100]
-    with Client(url, "-") as gateway:
+    with connect_to(Login(url, "-")) as gateway:
         answer = gateway.request(calls.make_token(name, password, token_name, scopes))
         if answer.get("must_change_password"):
             say("This password is for one time: choose one of your own, of 12 characters or more.")
             chosen = _new_password()
-            with Client(url, str(answer["token"])) as newcomer:
-                newcomer.request(calls.send("POST", "me", "password", json={"old": password, "new": chosen}))
+            with connect_to(Login(url, str(answer["token"]))) as newcomer:
+                newcomer.request(calls.change_password(password, chosen))
             answer = gateway.request(calls.make_token(name, chosen, token_name, scopes))
     return str(answer["token"])
 
 
 def whoami(as_json: options.JsonOption = False) -> None:
-    """Say which gateway commands speak to, as whom, and what named it."""
+    """Say which gateway commands speak to, and as whom."""
     login = the_login()
     with connect_to(login) as gateway:
         me = who_am_i(gateway)
@@ -76,13 +83,32 @@ def whoami(as_json: options.JsonOption = False) -> None:
     )
 
 
+def password() -> None:
+    """Change your own password; asks for the old one first.
+
+    Where there is no terminal, stdin holds the old one and the new one, a line each. Tokens stay valid.
+    """
+    from isthmus.client import calls
+
+    with connect() as gateway:
+        me = who_am_i(gateway)
+        old = _secret(f"Present password of {me.name} at {gateway.url}: ")
+        gateway.request(calls.change_password(old, _new_password()))
+    print(f"{me.name} has a new password.")
+
+
+def _secret(question: str) -> str:
+    """One line that is not shown while it is typed; read from stdin elsewhere than on a terminal."""
+    return getpass.getpass(question) if sys.stdin.isatty() else _line("")
+
+
 def _line(question: str) -> str:
     """One line: asked for on a terminal, read from stdin elsewhere."""
     return input(question) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 
 def logout() -> None:
-    """Sign out: the token that `isthmus login` keeps is revoked and forgotten."""
+    """Sign out: the token that `login` keeps is revoked."""
     from isthmus.client import Client, calls
     from isthmus.client.login import login_file, read_login
 
@@ -100,7 +126,7 @@ def logout() -> None:
     print(f"Signed out of {kept.url}.")
 
 
-@users.command("list")
+@users.command("list", cls=options.PlainCommand)
 def list_users(as_json: options.JsonOption = False) -> None:
     """List the users."""
     from isthmus.client import calls
@@ -119,33 +145,48 @@ def list_users(as_json: options.JsonOption = False) -> None:
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 
 
-@users.command("add")
+@users.command("add", cls=options.PlainCommand)
 def add_user(
     name: NameArgument,
-    role: Annotated[str, typer.Option("--role", help="user or admin.")] = "user",
+    role: Annotated[str, typer.Option("--role", metavar="ROLE", help="user or admin.")] = "user",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Add a user; asks for a first password, or reads it from stdin."""
+    """Add a user: asks for a first password, or reads stdin."""
     _send("POST", ["users"], {"name": name, "password": _new_password(), "role": role}, f"{name} was added.", as_json)
 
 
-@users.command("disable")
+@users.command("disable", cls=options.PlainCommand)
 def disable_user(
     name: NameArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Let the user in again.", show_default=False)] = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Keep a user out; their jobs go on."""
-    _send("PATCH", ["users", name], {"disabled": not undo}, f"{name} is {'enabled' if undo else 'disabled'}.", as_json)
+    _set_disabled(name, not undo, as_json)
 
 
-@users.command("password")
+@users.command("enable", cls=options.PlainCommand)
+def enable_user(name: NameArgument, as_json: options.JsonOption = False) -> None:
+    """Let a disabled user in again."""
+    _set_disabled(name, False, as_json)
+
+
+def _set_disabled(name: str, disabled: bool, as_json: bool) -> None:
+    done = f"{name} is {'disabled' if disabled else 'enabled'}."
+    _send("PATCH", ["users", name], {"disabled": disabled}, done, as_json)
+
+
+@users.command("password", cls=options.PlainCommand)
 def set_password(name: NameArgument, as_json: options.JsonOption = False) -> None:
-    """Give a user another password; asks for it, or reads it from stdin."""
+    """Give a user another password: asks, or reads stdin."""
+    with connect() as gateway:
+        me = who_am_i(gateway)
+    if me.name == name and not me.sees_all:
+        raise NotAllowed("this is for administrators; change your own password with `isthmus password`")
     _send("PATCH", ["users", name], {"password": _new_password()}, f"{name} has a new password.", as_json)
 
 
-@users.command("role")
+@users.command("role", cls=options.PlainCommand)
 def set_role(
     name: NameArgument,
     role: Annotated[str, typer.Argument(metavar="ROLE", help="user or admin.")],

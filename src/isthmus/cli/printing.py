@@ -84,8 +84,13 @@ def _print_trimmed(table: object) -> None:
 
 
 def shown(text: str) -> str:
-    """The text with control characters made visible, so that no name can move the cursor or colour the screen."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+    """The text as one line: no name can move the cursor, colour the screen or end the line."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def shown_lines(text: str) -> str:
+    """As `shown`, of a text that may have several lines of its own."""
+    return "\n".join(map(shown, text.split("\n")))
 
 
 def span(seconds: float | None) -> str:

@@ -13,21 +13,27 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="The gateway's home: $ISTHMUS_HOME, else ~/.local/share/isthmus."),
 ]
-HostOption = Annotated[str | None, typer.Option("--host", help="Listen on this address; else as isthmus.toml says.")]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="ADDRESS", help="Listen on this address; else as isthmus.toml says.")
+]
 PortOption = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="Listen on this port; else as isthmus.toml says.")
+    int | None,
+    typer.Option("--port", metavar="N", min=0, max=65535, help="Listen on this port; else as isthmus.toml says."),
 ]
 
 
 def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run a gateway: the API and a controller, each started again if it ends. An empty home will do."""
+    """Run a gateway: the API and a controller.
+
+    Each is started again if it ends. An empty home will do.
+    """
     from isthmus.serve.running import serve as run
 
     raise typer.Exit(run(_home(home), host, port))
 
 
 def api(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run the API alone, e.g. under a service manager of your own."""
+    """Run the API alone, for a service manager of your own."""
     from isthmus.api import serve as serve_api
 
     serve_api(_home(home), host=host, port=port)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from isthmus.cli.exits import say
+from isthmus.cli.exits import Misuse, say
 from isthmus.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -28,9 +28,13 @@ def connect() -> Client:
 
 
 def connect_to(login: Login) -> Client:
+    """A client for this gateway. Misuse: its address is none."""
     from isthmus.client import Client
 
-    return Client(login.url, login.token)
+    try:
+        return Client(login.url, login.token)
+    except InvalidInput as fault:
+        raise Misuse(fault.message) from fault
 
 
 def the_login() -> Login:
@@ -65,16 +69,18 @@ def who_am_i(gateway: Client) -> Me:
     return record(Me, gateway.request(calls.get("me")))
 
 
-def find_job(gateway: Client, word: str) -> Job:
-    """The job of this id, of the only id that begins so, or your newest that isn't archived (`last`).
+def find_job(gateway: Client, word: str, *, archived: bool = False) -> Job:
+    """The job of this id, of the only id that begins so, or (`last`) your newest that is archived or that isn't.
 
     NotFound: there is none; Conflict: several ids begin so.
     """
     from isthmus.client import JobQuery
 
     if word == "last":
-        for job in gateway.find(JobQuery(owner=_own_name_if_admin(gateway)), 1):
+        for job in gateway.find(JobQuery(owner=_own_name_if_admin(gateway), archived=archived), 1):
             return gateway.job(job.id)
+        if archived:
+            raise NotFound("you have no archived jobs")
         raise NotFound("you have no jobs yet; `isthmus submit` makes one")
     prefix = word.lower()
     if not re.fullmatch(f"[{_DIGITS}]{{1,{ID_LENGTH}}}", prefix):
@@ -124,8 +130,8 @@ def _own_name_if_admin(gateway: Client) -> str | None:
 
 
 def pair(word: str, option: str) -> tuple[str, str]:
-    """`NAME=VALUE` as two words."""
+    """`NAME=VALUE` as two words. Misuse: it isn't of that form."""
     name, found, value = word.partition("=")
     if not (found and name):
-        raise InvalidInput(f"{option} takes NAME=VALUE, not {word!r}")
+        raise Misuse(f"{option} takes NAME=VALUE, not {word!r}")
     return name, value

@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli import options
-from isthmus.cli.exits import ExitCode, code_of_error, say, say_error
+from isthmus.cli.exits import ExitCode, Misuse, code_of_error, say, say_error
 from isthmus.cli.printing import emit
 from isthmus.cli.session import connect, find_job, pair
-from isthmus.errors import InvalidInput, IsthmusError
+from isthmus.errors import IsthmusError
 
 if TYPE_CHECKING:
     from isthmus.client import ApplicationRecord, Client, Job
@@ -28,7 +29,9 @@ def submit(
     settings: options.SetOption = None,
     files: options.FileOption = None,
     origins: options.FromOption = None,
-    version: Annotated[str | None, typer.Option("--version", help="A version of the application.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="A version of the application.")
+    ] = None,
     cluster: options.ClusterOption = None,
     cpus: options.CpusOption = None,
     memory: options.MemoryOption = None,
@@ -45,9 +48,10 @@ def submit(
     as_json: options.JsonOption = False,
     show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this; after APP, its inputs as flags.")] = False,
 ) -> None:
-    """Submit a job: APP's inputs are flags, e.g. --threshold-dbz 45; see `isthmus submit APP --help`.
+    """Submit a job; prints its id.
 
-    Prints the job's id. An input whose flag is taken by an option below is given by --set or --file.
+    APP's inputs are flags such as --threshold-dbz 45: see `isthmus submit APP --help`. An input whose flag is taken by
+    an option below is given by --set or --file.
     """
     from isthmus.cli.flags import from_settings, read_flags
     from isthmus.cli.following import follow
@@ -57,12 +61,14 @@ def submit(
         raise typer.Exit(ExitCode.OK if show_help else ExitCode.USAGE)
     if application.startswith("-"):
         context.fail(f"No such option: {application}. The application's own flags come after its name.")
+    changes = [pair(word, "--set") for word in settings or ()]
+    given = _read_files(files, origins)
     with connect() as gateway:
         definition = gateway.application(application, version)
         words = [*context.args, *(["--help"] if show_help else [])]
         values = read_flags(definition, words, f"isthmus submit {application}")
-        values |= from_settings(definition, (pair(word, "--set") for word in settings or ()))
-        values |= _files(gateway, files, origins)
+        values |= from_settings(definition, changes)
+        values |= _files(gateway, given)
         resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
         job = gateway.submit(
             application,
@@ -88,7 +94,8 @@ def resubmit(
     files: options.FileOption = None,
     origins: options.FromOption = None,
     version: Annotated[
-        str | None, typer.Option("--version", help="Another version of the application, or `latest`.")
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Another version of the application, or `latest`."),
     ] = None,
     cluster: options.ClusterOption = None,
     cpus: options.CpusOption = None,
@@ -105,7 +112,7 @@ def resubmit(
     wait: options.WaitOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Submit earlier jobs again, with what you change: inputs, files, cluster, resources.
+    """Submit earlier jobs again, with what you change.
 
     One that is refused does not keep the others back; the command ends with the highest code.
     """
@@ -114,6 +121,7 @@ def resubmit(
 
     resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
     changes = [pair(word, "--set") for word in settings or ()]
+    given = _read_files(files, origins)
     with connect() as gateway:
 
         def again(word: str) -> Job:
@@ -127,7 +135,7 @@ def resubmit(
                 labels=labels,
                 resources=resources,
                 key=key and (key if len(words) == 1 else f"{key}.{parent.id}"),
-                inputs=values | _files(gateway, files, origins),
+                inputs=values | _files(gateway, given),
             )
 
         worst, made = ExitCode.OK, []
@@ -149,26 +157,40 @@ def _definition(gateway: Client, parent: Job, version: str | None) -> Applicatio
     return gateway.application(parent.application, None if wanted == "latest" else wanted)
 
 
-def _files(gateway: Client, files: Iterable[str] | None, origins: Iterable[str] | None) -> dict[str, object]:
-    """The file inputs that --file and --from give; a name given again stands for a list."""
-    given: dict[str, list[object]] = {}
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """An output of an earlier job, which `word` names."""
+
+    word: str
+    output: str
+    path: str | None
+
+
+def _read_files(files: Iterable[str] | None, origins: Iterable[str] | None) -> list[tuple[str, Path | _Origin]]:
+    """What --file and --from give, by input. Misuse, before anything is sent: one isn't of its form."""
+    given: list[tuple[str, Path | _Origin]] = []
     for word in files or ():
         name, path = pair(word, "--file")
-        given.setdefault(name, []).append(Path(path).expanduser())
+        given.append((name, Path(path).expanduser()))
     for word in origins or ():
         name, origin = pair(word, "--from")
-        given.setdefault(name, []).append(_origin(gateway, origin))
-    return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+        job, _, rest = origin.partition("/")
+        output, _, path = rest.partition("/")
+        if not (job and output):
+            raise Misuse(f"--from takes NAME=ID/OUTPUT, e.g. radar=last/scan, not {word!r}")
+        given.append((name, _Origin(job, output, path or None)))
+    return given
 
 
-def _origin(gateway: Client, origin: str) -> object:
+def _files(gateway: Client, given: Iterable[tuple[str, Path | _Origin]]) -> dict[str, object]:
+    """The file inputs; a name given again stands for a list."""
     from isthmus.client import OutputOf
 
-    word, _, rest = origin.partition("/")
-    output, _, path = rest.partition("/")
-    if not output:
-        raise InvalidInput(f"--from takes NAME=ID/OUTPUT, e.g. radar=last/scan, not {origin!r}")
-    return OutputOf(find_job(gateway, word).id, output, path or None)
+    found: dict[str, list[object]] = {}
+    for name, one in given:
+        file = one if isinstance(one, Path) else OutputOf(find_job(gateway, one.word).id, one.output, one.path)
+        found.setdefault(name, []).append(file)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def _resources(

@@ -181,6 +181,10 @@ def application(name: str, version: str | None) -> Call[ApplicationRecord]:
     return Call("GET", path_of("applications", name), read, params=params, repeatable=True)
 
 
+def change_password(old: str, new: str) -> Call[None]:
+    return Call("POST", path_of("me", "password"), _nothing, json={"old": old, "new": new})
+
+
 def make_token(name: str, password: str, token_name: str, scopes: Sequence[str]) -> Call[dict[str, object]]:
     """A token for the user who knows the password; the only request that is not signed with one."""
     body = {"name": token_name} | ({"scopes": list(scopes)} if scopes else {})

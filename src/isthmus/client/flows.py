@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +18,7 @@ from isthmus.client.call import Flow, Pause, Sink, ask, next_line, open_lines, s
 from isthmus.client.faults import NoConnection, unreadable
 from isthmus.client.query import PAGE, JobQuery
 from isthmus.client.records import JobRecord, OutputRecord, UploadRecord
-from isthmus.errors import InputFault, InvalidInput, NotFound
+from isthmus.errors import Conflict, InputFault, InvalidInput, NotFound
 
 QUIET_S = 20.0
 """The gateway's streams say something every 15 s; one that is quiet for longer is dead, or held back by a proxy."""
@@ -64,7 +66,7 @@ class Wanted:
 # --- submitting ---------------------------------------------------------------------------------------------
 def submit(application: str, values: Mapping[str, object], wanted: Wanted, key: str | None) -> Flow[JobRecord]:
     """The job is accepted and durable. Files among the values are uploaded first."""
-    body = {"application": application, **wanted.document(), **(yield from _inputs(values))}
+    body = {"application": application, **(yield from _body(values, wanted))}
     return (yield from ask(calls.submit(body, key or secrets.token_urlsafe(24))))
 
 
@@ -72,28 +74,57 @@ def resubmit(
     job_id: str, values: Mapping[str, object], unset: Sequence[str], wanted: Wanted, key: str | None
 ) -> Flow[JobRecord]:
     """A new job is accepted: the earlier one's, with these changes."""
-    body = {**wanted.document(), **(yield from _inputs(values)), "unset": list(unset)}
+    body = {**(yield from _body(values, wanted)), "unset": list(unset)}
     return (yield from ask(calls.resubmit(job_id, body, key or secrets.token_urlsafe(24))))
 
 
-def _inputs(values: Mapping[str, object]) -> Flow[dict[str, object]]:
-    inputs: dict[str, object] = {}
+def _body(values: Mapping[str, object], wanted: Wanted) -> Flow[dict[str, object]]:
+    """The request's body; what can't be said in JSON is refused before any file is uploaded."""
+    inputs = {name: value for name, value in values.items() if not _is_file(value) and not _is_files(value)}
+    said = {**wanted.document(), "inputs": inputs}
+    _check_json(said)
     files: dict[str, object] = {}
     for name, value in values.items():
         if _is_file(value):
             files[name] = yield from _file(name, cast("FileValue", value))
-        elif isinstance(value, list | tuple) and value and all(map(_is_file, value)):
+        elif _is_files(value):
             several: list[object] = []
-            for one in value:
+            for one in cast("Sequence[FileValue]", value):
                 several.append((yield from _file(name, one)))
             files[name] = several
-        else:
-            inputs[name] = list(value) if isinstance(value, tuple) else value
-    return {"inputs": inputs, "files": files}
+    return {**said, "files": files}
 
 
 def _is_file(value: object) -> bool:
     return isinstance(value, Path | UploadRecord | OutputOf) or hasattr(value, "read")
+
+
+def _is_files(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(_is_file, value))
+
+
+def _check_json(said: Mapping[str, object]) -> None:
+    """InvalidInput: JSON has no form for these fields, such as a number that is not finite (RFC 8259, section 6)."""
+    fields: dict[str, object] = {}
+    for name, value in said.items():
+        parts = value.items() if isinstance(value, Mapping) else ()
+        fields |= {f"{name}.{part}": one for part, one in parts} if parts else {name: value}
+    faults = tuple(InputFault(name, *why) for name, one in fields.items() if (why := _unsayable(one)))
+    if faults:
+        raise InvalidInput(f"{faults[0].field}: {faults[0].message}", faults)
+
+
+def _unsayable(value: object) -> tuple[str, str] | None:
+    """Why the value can't be sent as JSON, as code and words; None if it can."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "wrong_type", "holds what is no text in UTF-8"
+    except TypeError:
+        return "wrong_type", f"can't be sent: {type(value).__name__} is no kind of value that JSON has"
+    except ValueError:
+        return "not_finite", "must be a finite number"
+    return None
 
 
 def _file(name: str, value: FileValue) -> Flow[object]:
@@ -251,19 +282,40 @@ class LogReader:
         return piece
 
 
-def download(job_id: str, folder: Path, names: Iterable[str]) -> Flow[tuple[Path, ...]]:
-    """The job's outputs (those named; all, if none is) are files below the folder. NotFound: no output of a name."""
+def download(job_id: str, folder: Path, names: Iterable[str], overwrite: bool) -> Flow[tuple[Path, ...]]:
+    """The job's outputs (those named; all, if none is) are files below the folder. NotFound: no output of a name.
+
+    Conflict, unless `overwrite`: a file of other content is in the way; then none is fetched.
+    """
     wanted = set(names)
     found = yield from ask(calls.outputs(job_id))
     if missing := wanted - {output.name for output in found}:
         there = ", ".join(sorted({output.name for output in found})) or "none"
         raise NotFound(f"job {job_id} has no output {', '.join(sorted(missing))}; its outputs: {there}")
-    targets = []
-    for output in found:
-        if not wanted or output.name in wanted:
-            targets.append(_below(folder, output))
-            yield from save(calls.output_content(job_id, output), Sink(targets[-1], output.sha256))
-    return tuple(targets)
+    targets = [(_below(folder, output), output) for output in found if not wanted or output.name in wanted]
+    if not overwrite:
+        _check_room(targets)
+    for target, output in targets:
+        yield from save(calls.output_content(job_id, output), Sink(target, output.sha256))
+    return tuple(target for target, _ in targets)
+
+
+def _check_room(targets: Iterable[tuple[Path, OutputRecord]]) -> None:
+    """Conflict: a file that is there holds something else than the output that is to go there."""
+    taken = [target for target, output in targets if target.exists() and not _holds(target, output)]
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise Conflict(f"nothing was fetched: {taken[0]}{more} would be overwritten, with other content")
+
+
+def _holds(path: Path, output: OutputRecord) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size != output.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == output.sha256
+    except OSError:
+        return False
 
 
 def _below(folder: Path, output: OutputRecord) -> Path:

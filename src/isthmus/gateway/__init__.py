@@ -34,6 +34,9 @@ from isthmus.store.views import JobView, OutputView
 __all__ = ["By", "Changes", "Gateway", "Key", "Request", "Stream", "Submitted"]
 
 
+_DELETED = "the job was deleted, and its files with it"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """Names a request for ever, with the digest of what it said."""
@@ -226,18 +229,27 @@ class Gateway:
         try:
             return render(application, checked_inputs(application, job), job.resources, deployment, places).text()
         except ConfigurationError as fault:
-            raise Conflict(fault.message) from fault
+            raise Conflict(fault.message if job.deleted_at is None else _DELETED) from fault
+
+    def delete(self, viewer: Viewer, job_id: str) -> None:
+        """The job is out of every list and its files are nobody's. Conflict: it has not ended; NotFound."""
+        self.store.delete(viewer, job_id, time.time())
+        self.logs.drop(job_id)
 
     # --- what jobs wrote ----------------------------------------------------------------------------------------
     def log(self, viewer: Viewer, job_id: str, stream: Stream, offset: int, limit: int) -> LogPiece:
-        """A piece of a log; a living job's is followed from now on for a while."""
-        return self.logs.read(viewer, self.store.job(viewer, job_id), stream, offset, limit)
+        """A piece of a log; a living job's is followed from now on for a while. NotFound: the job was deleted, too."""
+        job = self.store.job(viewer, job_id)
+        if job.deleted_at is not None:
+            raise NotFound(_DELETED)
+        return self.logs.read(viewer, job, stream, offset, limit)
 
     def output(self, viewer: Viewer, job_id: str, name: str, path: str | None) -> OutputView:
         """The one file of an output, or the one with this path. InvalidInput: there are several; NotFound."""
-        found = [one for one in self.store.job(viewer, job_id).outputs if one.name == name and path in (None, one.path)]
+        job = self.store.job(viewer, job_id)
+        found = [one for one in job.outputs if one.name == name and path in (None, one.path)]
         if not found:
-            raise NotFound("the job has no such output")
+            raise NotFound("the job has no such output" if job.deleted_at is None else _DELETED)
         if len(found) > 1:
             message = f"output {name} has {len(found)} files; say which by its path"
             raise InvalidInput(message, (InputFault("query.path", "ambiguous", message),))

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isthmus.application import Application, BrokenApplication, Catalogue, EnabledFor, Fault, read_catalogue
+from isthmus.application import (
+    Application,
+    BrokenApplication,
+    Catalogue,
+    EnabledFor,
+    Fault,
+    did_you_mean,
+    read_catalogue,
+)
 from isthmus.application.encoding import Json
 from isthmus.config import ApplicationsConfig, Configuration
 
@@ -123,3 +131,12 @@ def _enabled_for(application: Application, settings: ApplicationsConfig) -> Enab
     if application.name in settings.disable:
         return EnabledFor.NOBODY
     return EnabledFor.EVERYONE if application.name in settings.enable else application.enabled_for
+
+
+def unknown_names(listing: Listing, settings: ApplicationsConfig) -> Iterator[str]:
+    """What to tell of each name under `enable` and `disable` that no application has."""
+    known = listing.entries
+    for key, names in (("enable", settings.enable), ("disable", settings.disable)):
+        for name in names:
+            if name not in known:
+                yield f"applications.{key}: there is no application '{name}'{did_you_mean(name, known)}"

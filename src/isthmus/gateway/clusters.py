@@ -65,7 +65,8 @@ class KnownCluster:
             return "cluster_closed", f"cluster {self.name} takes no new jobs: {self.closed_reason}"
         if unset := _unset_variables(application, self):
             names = " and ".join(unset)
-            return "not_deployed", f"cluster {self.name} sets no variable {names}, which {application.name} needs there"
+            said = f"cluster {self.name} sets no variable {names}, which {application.name} needs there"
+            return "not_deployed", f"{said}: set it under [variables] in clusters.d/{self.name}.toml"
         weak = self.status is not None and self.status.isolation in _WEAK_ISOLATION
         if application.isolation is Isolation.REQUIRED and weak:
             return "not_isolated", f"cluster {self.name} can't keep jobs apart, which {application.name} requires"

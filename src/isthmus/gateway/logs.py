@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -70,6 +71,10 @@ class Logs:
             size, start, content = 0, max(offset, 0), b""
         end = start + len(content)
         return LogPiece(content, start, end, complete=job.state.is_final and end >= size)
+
+    def drop(self, job_id: str) -> None:
+        """The followed copies of the job's logs are gone, or housekeeping sees to what can't go now."""
+        shutil.rmtree(self._folder / job_id, ignore_errors=True)
 
     def _path(self, job: JobView, stream: Stream) -> Path:
         collected = [output for output in job.outputs if output.name == stream]

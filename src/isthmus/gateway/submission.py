@@ -5,7 +5,7 @@ A resubmission is a submission made of an earlier job and what the person change
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
@@ -118,6 +118,7 @@ class Desk:
             known = did_you_mean(unknown[0], [found.name for found in old.application.inputs])
             message = f"there is no input '{unknown[0]}'{known}"
             raise InvalidInput(message, (InputFault("unset", "unknown_input", message),))
+        _refuse_deleted_files(parent, old.application, taken)
         inputs = {name: value for name, value in parent.inputs.items() if name not in taken}
         files = {name: found for name, found in files_by_input(parent).items() if name not in taken}
         new_files = {name: self._files(name, references) for name, references in changes.files.items()}
@@ -145,7 +146,14 @@ class Desk:
 
     def _may_run(self, entry: Entry) -> None:
         if not entry.is_open_to(administrator=self.viewer.is_admin):
-            raise NotAllowed(f"{entry.application.name} is not enabled for you on this gateway")
+            raise NotAllowed(self._closed(entry.application.name))
+
+    def _closed(self, name: str) -> str:
+        said = f"{name} is not enabled for you on this gateway"
+        if not self.viewer.is_admin:
+            return said
+        how = f'write enable = ["{name}"] under [applications] in isthmus.toml, take it out of disable there'
+        return f"{said}; to enable it, {how}, and restart the gateway"
 
     def _checked(self, given: _Given) -> NewJob:
         application = given.entry.application
@@ -188,6 +196,8 @@ class Desk:
         ]
         if not outputs:
             message = f"job {reference.job_id} has no such output{did_you_mean(reference.output, _names(earlier))}"
+            if earlier.deleted_at is not None:
+                message = f"job {reference.job_id} was deleted, and its outputs with it"
             raise InvalidInput(message, (InputFault(f"files.{name}", "unknown_output", message),))
         return [
             JobInput(
@@ -225,6 +235,20 @@ def _part(application: Application, files: Mapping[str, object], name: str) -> s
 def _entry_of(job: JobView) -> Entry:
     application = Application.from_json(job.definition)
     return Entry(application, job.digest, application.to_json(), application.enabled_for)
+
+
+def _refuse_deleted_files(parent: JobView, application: Application, taken: Collection[str]) -> None:
+    """Nobody knows any more which files a deleted job took. InvalidInput: its file inputs are not all in `taken`."""
+    if parent.deleted_at is None:
+        return
+    words = "its files were deleted with the job: give them anew"
+    faults = tuple(
+        InputFault(f"files.{found.name}", "deleted", words if found.required else f"{words}, or unset {found.name}")
+        for found in application.inputs
+        if found.file and found.name not in taken
+    )
+    if faults:
+        raise InvalidInput("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3]), faults)
 
 
 def files_by_input(job: JobView) -> dict[str, tuple[JobInput, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import socket
 import time
@@ -30,14 +31,34 @@ class Welcome:
     password: str | None = None
 
 
-def make_home(home: Path) -> None:
-    """The folder is there, for its owner only. StorageFault: it can't be."""
+_CLUSTER = """\
+# Written when this home was made: jobs on this machine find the programs of the shipped applications.
+title = "This machine"
+
+[variables]
+programs = {programs}
+
+[local]
+readable = [{programs}]
+"""
+
+
+def make_home(home: Path, programs: Path | None = None) -> None:
+    """The folder is there, for its owner only; a new one's cluster finds its programs. StorageFault: it can't be."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not any(home.iterdir()):
             home.chmod(0o700)
+            if programs is not None:
+                _name_programs(home / "clusters.d", programs)
     except OSError as fault:
         raise StorageFault(f"the gateway's home {home} can't be made or read: {fault.strerror}") from fault
+
+
+def _name_programs(folder: Path, programs: Path) -> None:
+    folder.mkdir()
+    # A JSON string is a TOML string.
+    (folder / "local.toml").write_text(_CLUSTER.format(programs=json.dumps(str(programs))), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from isthmus.config import read_configuration
+from isthmus.config import Configuration, checkout_programs, read_configuration
+from isthmus.gateway.catalogue import Shelf, unknown_names
 from isthmus.serve.home import Welcome, address_of, listen, locked, make_home, prepare
 
 FIRST_PAUSE_S = 0.2
@@ -31,7 +32,7 @@ STOP_S = 10.0
 
 def serve(home: Path, host: str | None, port: int | None) -> int:
     """Runs until SIGTERM or SIGINT, then 0. Conflict, ConfigurationError, StorageFault: it can't start."""
-    make_home(home)
+    make_home(home, checkout_programs())
     configuration = read_configuration(home)
     api = configuration.house.api
     with locked(home) as lock, listen(host or api.host, api.port if port is None else port) as listening:
@@ -44,8 +45,14 @@ def serve(home: Path, host: str | None, port: int | None) -> int:
         )
         for fault in configuration.broken:
             _say(f"a cluster is disabled: {fault.message}")
+        _tell_unknown_applications(configuration)
         asyncio.run(_run(children, url, home, welcome))
     return 0
+
+
+def _tell_unknown_applications(configuration: Configuration) -> None:
+    for said in unknown_names(Shelf(configuration).listing(), configuration.house.applications):
+        _say(f"{configuration.home / 'isthmus.toml'}: {said}")
 
 
 async def _run(children: Sequence[_Child], url: str, home: Path, welcome: Welcome) -> None:
