@@ -332,7 +332,7 @@ def test_a_deleted_jobs_logs_are_gone_at_once_with_the_followed_copy(rig: Rig, a
     (folder / "1" / Stream.STDOUT).write_bytes(b"step 1\n")
     assert piece(ada.client.get(f"/jobs/{job_id}/log/stdout"))[0] == b"step 1\n"
     assert ada.client.delete(f"/jobs/{job_id}").status_code == 204
-    for gone in ("log/stdout", "log/stderr", "outputs/said"):
+    for gone in ("log/stdout", "log/stderr", "outputs/said", "outputs.zip"):
         answer = ada.client.get(f"/jobs/{job_id}/{gone}")
         assert (answer.status_code, answer.json()["detail"]) == (404, "the job was deleted, and its files with it")
     assert not folder.exists()

@@ -34,7 +34,7 @@ def list_outputs(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Respo
 )
 def download_outputs(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """All collected files as one ZIP file, made while it is sent."""
-    job = gateway.store.job(caller.viewer, job_id)
+    job = gateway.with_files(caller.viewer, job_id)
     headers = {**SAFE, "Content-Disposition": attachment(f"{job.id}.zip")}
     return StreamingResponse(zip_pieces(gateway.files, job.outputs), 200, headers, "application/zip")
 

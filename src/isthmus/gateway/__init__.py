@@ -239,10 +239,14 @@ class Gateway:
     # --- what jobs wrote ----------------------------------------------------------------------------------------
     def log(self, viewer: Viewer, job_id: str, stream: Stream, offset: int, limit: int) -> LogPiece:
         """A piece of a log; a living job's is followed from now on for a while. NotFound: the job was deleted, too."""
+        return self.logs.read(viewer, self.with_files(viewer, job_id), stream, offset, limit)
+
+    def with_files(self, viewer: Viewer, job_id: str) -> JobView:
+        """The job, which was not deleted. NotFound."""
         job = self.store.job(viewer, job_id)
         if job.deleted_at is not None:
             raise NotFound(_DELETED)
-        return self.logs.read(viewer, job, stream, offset, limit)
+        return job
 
     def output(self, viewer: Viewer, job_id: str, name: str, path: str | None) -> OutputView:
         """The one file of an output, or the one with this path. InvalidInput: there are several; NotFound."""
