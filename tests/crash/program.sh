@@ -21,6 +21,8 @@ finish() {
   exit "$1"
 }
 
+# Told to end, a polite one takes its time; it hears from its first line on.
+[ "$kind" != polite ] || trap 'sleep "$seconds"; finish 7 told' TERM
 tell start $$
 case $kind in
   quick) ;;
@@ -29,10 +31,6 @@ case $kind in
     sleep "$seconds"
     finish 3 natural
     ;;
-  polite) # told to end, it takes its time
-    trap 'sleep "$seconds"; finish 7 told' TERM
-    while :; do sleep 0.1; done
-    ;;
-  endless) while :; do sleep 0.1; done ;;
+  polite | endless) while :; do sleep 0.1; done ;;
 esac
 finish 0 natural

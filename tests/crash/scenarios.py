@@ -249,7 +249,9 @@ def cut_off(rig: Rig) -> Verdict:
 def slow_to_end(rig: Rig) -> Verdict:
     """A running job is cancelled, and its program takes a while to end."""
     rig.start_controller()
-    rig.ask(Kind.POLITE, 0.5, cancel=Plan("RUNNING"))
+    name = rig.ask(Kind.POLITE, 0.5)
+    until(lambda: bool(read_ledger(rig.ledger).starts), "the program starts")
+    rig.cancel(name)
     until(rig.all_final, "the job is shown as ended")
     until(lambda: not rig.wrappers(), "the program ends")
     return rig.verdict()

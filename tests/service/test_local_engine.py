@@ -41,6 +41,18 @@ def test_a_program_that_dies_by_a_signal_has_128_and_the_signal_as_its_code(lab:
     play(story)
 
 
+def test_a_program_of_a_gateway_that_was_started_by_nohup_heeds_hup(lab: Lab) -> None:
+    async def story() -> None:
+        await lab.start(lab.order("gheeds", "kill -s HUP $$; exit 0"))
+        assert (await lab.end("gheeds")).code == 129
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        play(story)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_program_that_is_not_there_ends_with_127_and_one_that_cannot_be_executed_with_126(lab: Lab) -> None:
     async def story() -> None:
         assert (await lab.run(lab.order("gmissing", "exec no-such-program"))).code == 127

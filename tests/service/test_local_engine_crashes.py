@@ -483,8 +483,8 @@ def test_an_end_record_that_finds_the_disk_full_is_written_when_there_is_room(sm
         lab = small_lab
         await lab.start(lab.order("gfull", WAIT_FOR_GO + "exit 6"))
         await lab.running("gfull")
-        go(lab, "gfull")
         fill(lab.home)
+        go(lab, "gfull")
         wrapper = lab.wrapper_pid("gfull")
         until(lambda: b"sleep" in _children(wrapper), "the wrapper's wait for room")
         facts = await lab.observe("gfull")
@@ -505,8 +505,8 @@ def test_a_program_whose_record_can_never_be_written_is_listed_as_ended_and_why(
         lab = small_lab
         await lab.start(lab.order("gnever", WAIT_FOR_GO.replace("sleep", real("sleep"))))
         await lab.running("gnever")
-        go(lab, "gnever")
         fill(lab.home)
+        go(lab, "gnever")
         listed = await lab.listed_as_ended("gnever")
         assert (listed.word, listed.cause) == ("ended, but its end record could not be written", None)
         assert listed.proved_ended

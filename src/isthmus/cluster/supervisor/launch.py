@@ -16,8 +16,8 @@ from isthmus.cluster.supervisor.sandbox import PROGRAM_PATH, UID, Sandbox, hand_
 from isthmus.cluster.supervisor.slots import Allotment, Need
 from isthmus.scheduler import WRAPPER
 
-_DEFAULTED = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that Python ignores and programs do not expect to be ignored."""
+_DEFAULTED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""Signals that Python ignores, or nohup, or a shell for what it puts into its background; programs do not expect it."""
 
 _PLACE_FILE = "place"
 
