@@ -56,10 +56,11 @@ def main() -> int:
     try:
         with gateway_home() as home:
             found = analyse(home)
-            if once:
-                print(json.dumps(summary(found)), flush=True)
-            else:
+            told = summary(found)
+            if not once:
                 stay(home, found.job)
+        if once:  # when the gateway has said its last word
+            print(json.dumps(told), flush=True)
     except IsthmusError as fault:
         print(f"demo: {fault.message}", file=sys.stderr)
         return ExitCode.ERROR
