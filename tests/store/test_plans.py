@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from isthmus.job import JobState
 from isthmus.store import ListQuery, Sort, Store, Viewer
-from tests.store.making import a_job
+from tests.store.making import CLUSTER, a_job
 
 JOBS = 2000
 
@@ -132,6 +132,17 @@ def test_due_jobs_are_found_by_their_time(store: Store, crowd: str) -> None:
     plan = "\n".join(_explained(crowd, lambda: store.due("local", 40.0, 100), "next_check_at <="))
 
     assert "ix_jobs_due" in plan
+
+
+def test_letting_jobs_out_steps_from_owner_to_owner_and_never_walks_the_queue(store: Store, crowd: str) -> None:
+    plans = list(_explained(crowd, lambda: store.release(CLUSTER, per_owner=5, limit=5), "NOT IN"))
+
+    if crowd.startswith("sqlite"):
+        smallest, *looks = [line for plan in plans for line in plan.splitlines() if " jobs " in line]
+        assert "ix_jobs_live (cluster=?)" in smallest  # whose first entry is all that min() takes
+        assert looks and all("ix_jobs_live (cluster=? AND owner_id" in line for line in looks), plans
+    else:
+        assert "Index Cond" in plans[0] and "Seq Scan on jobs" not in "\n".join(plans), plans
 
 
 def plans_of(store: Store, url: str, viewer: Viewer, query: ListQuery) -> Iterator[str]:

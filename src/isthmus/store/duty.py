@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, not_, or_, select
 
@@ -14,6 +14,8 @@ from isthmus.job import FINAL, Cause, Job, JobState
 from isthmus.store.records import JobInput, JobSpec
 from isthmus.store.rows import job_of, job_rows
 from isthmus.store.schema import LIVE, attempts, definitions, job_inputs, jobs, submissions
+
+T = TypeVar("T")
 
 IN_FLIGHT = (JobState.STAGING_IN, JobState.SUBMITTING, JobState.QUEUED)  # what `per_owner` bounds
 
@@ -74,32 +76,28 @@ def live_count(connection: Connection, cluster: str) -> int:
     ).scalar_one()
 
 
-def _release() -> Select[*tuple[Any, ...]]:
-    here = (_HERE, LIVE)
-    flying = (
-        select(jobs.c.owner_id, func.count().label("flying"))
-        .where(*here, jobs.c.state.in_([state.value for state in IN_FLIGHT]))
-        .group_by(jobs.c.owner_id)
-        .subquery()
-    )
-    turn = func.row_number().over(partition_by=jobs.c.owner_id, order_by=jobs.c.number).label("turn")
-    waiting = (
-        select(jobs.c.number, jobs.c.owner_id, turn)
-        .where(*here, jobs.c.state == JobState.ACCEPTED.value, jobs.c.cancel_requested_at.is_(None))
-        .subquery()
-    )
-    chosen = (
-        select(waiting.c.number, waiting.c.turn)
-        .outerjoin(flying, flying.c.owner_id == waiting.c.owner_id)
-        .where(waiting.c.turn + func.coalesce(flying.c.flying, 0) <= bindparam("per_owner", type_=Integer()))
-        .order_by(waiting.c.turn, waiting.c.number)
-        .limit(bindparam("most", type_=Integer()))
-        .subquery()
-    )
-    return job_rows().join(chosen, chosen.c.number == jobs.c.number).order_by(chosen.c.turn, chosen.c.number)
+def _owners() -> Select[*tuple[Any, ...]]:
+    """Each owner of live jobs here with how many are in flight, found by steps from owner to owner in the index.
+
+    Looking at every job that waits would cost more the longer the queue is, many times a second.
+    """
+    first = select(func.min(jobs.c.owner_id).label("id")).where(_HERE, LIVE).cte("owners", recursive=True)
+    after = select(func.min(jobs.c.owner_id)).where(_HERE, LIVE, jobs.c.owner_id > first.c.id).scalar_subquery()
+    owners = first.union_all(select(after).where(first.c.id.is_not(None)))
+    in_flight = jobs.c.state.in_([state.value for state in IN_FLIGHT])
+    flying = select(func.count()).where(_HERE, LIVE, jobs.c.owner_id == owners.c.id, in_flight).scalar_subquery()
+    return select(owners.c.id, flying).where(owners.c.id.is_not(None))
 
 
-_RELEASE = _release()
+_OWNERS = _owners()
+_WAITING = (
+    select(jobs.c.number)
+    .where(_HERE, LIVE, jobs.c.owner_id == bindparam("owner"), jobs.c.state == JobState.ACCEPTED.value)
+    .where(jobs.c.cancel_requested_at.is_(None))
+    .order_by(jobs.c.number)
+    .limit(bindparam("most", type_=Integer()))
+)
+_NUMBERED = job_rows().where(jobs.c.number.in_(bindparam("numbers", expanding=True)))
 
 
 def release(connection: Connection, cluster: str, per_owner: int, limit: int) -> list[Job]:
@@ -107,8 +105,16 @@ def release(connection: Connection, cluster: str, per_owner: int, limit: int) ->
 
     No owner has more than `per_owner` jobs on their way or waiting on the cluster, these included.
     """
-    rows = connection.execute(_RELEASE, {"cluster": cluster, "per_owner": per_owner, "most": limit})
-    return [job_of(row) for row in rows]
+    turns: list[tuple[int, int]] = []
+    for owner, flying in connection.execute(_OWNERS, {"cluster": cluster}).all():
+        if flying < per_owner:
+            most = min(per_owner - flying, limit)
+            waiting = connection.execute(_WAITING, {"cluster": cluster, "owner": owner, "most": most})
+            turns += enumerate(waiting.scalars())
+    numbers = [number for _, number in sorted(turns)[:limit]]
+    parts = (connection.execute(_NUMBERED, {"numbers": part}) for part in _parts(numbers))
+    found = {row[0]: job_of(row) for rows in parts for row in rows}
+    return [found[number] for number in numbers]
 
 
 _ASKED = select(jobs.c.number, jobs.c.id, jobs.c.digest, jobs.c.inputs).where(
@@ -160,6 +166,6 @@ def input_files(connection: Connection, numbers: Sequence[int]) -> dict[int, tup
     return {number: tuple(found[number]) for number in numbers}
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """At most 1,000 at a time: statements take a bounded number of values."""
     return (values[start : start + 1000] for start in range(0, len(values), 1000))
