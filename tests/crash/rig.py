@@ -184,6 +184,7 @@ class Rig:
         for name in SHIMMED:
             shutil.copy(HERE / "shim.sh", self.shims / name)
             (self.shims / name).chmod(0o755)
+        (self.shims / "busybox").symlink_to("/bin/false")  # it would make links and renames without our shims
         (self.home / "clusters.d" / f"{CLUSTER}.toml").write_text(CLUSTER_FILE.format(cpus=self.cpus))
         sqlite = str(self.home / "isthmus.db") if self.is_on_sqlite else None
         self._guard = Guard(lambda: list(self.controllers), sqlite, self.sleep_s)

@@ -214,9 +214,9 @@ def local_lab(home: Path, settings: LocalSettings) -> Iterator[Lab]:
 
 
 def commands_before(folder: Path, **scripts: str) -> str:
-    """A PATH where these commands come first."""
+    """A PATH where these commands come first, for wrappers too: without busybox, which has its own."""
     folder.mkdir()
-    for name, text in scripts.items():
+    for name, text in {"busybox": "exit 1", **scripts}.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"

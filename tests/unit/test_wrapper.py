@@ -14,6 +14,15 @@ import pytest
 from isthmus.scheduler import WRAPPER
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SH = ["/bin/sh"]
+SHELLS = {"sh": SH, "busybox": ["busybox", "sh"]}
+only_sh = pytest.mark.parametrize("shell", [SH], indirect=True, ids=["sh"])  # busybox asks no command on PATH
+
+
+@pytest.fixture(autouse=True, params=SHELLS.values(), ids=list(SHELLS))
+def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs with the shell of every system, and with the one that the local engine prefers."""
+    monkeypatch.setitem(SHELLS, "used", request.param)
 
 
 def started(
@@ -22,7 +31,7 @@ def started(
     """The wrapper on an attempt's directory, which is made if it is not there."""
     (attempt / "work").mkdir(parents=True, exist_ok=True)
     places = [str(attempt.parent / "events"), str(BOOT_ID), clock, group, "/usr/bin:/bin"]
-    argv = ["/bin/sh", str(WRAPPER), str(attempt), "gtag", native_id, "1", *places, "/bin/sh", "-c", script]
+    argv = [*SHELLS["used"], str(WRAPPER), str(attempt), "gtag", native_id, "1", *places, "/bin/sh", "-c", script]
     return subprocess.Popen(argv, env={"PATH": path or os.environ["PATH"]}, cwd="/")
 
 
@@ -90,6 +99,7 @@ def test_of_many_at_once_exactly_one_starts_the_program(tmp_path: Path) -> None:
     assert (attempt / "ran").read_text() == "x\n"
 
 
+@only_sh
 def test_an_answer_of_ln_that_is_wrong_does_not_matter(tmp_path: Path) -> None:
     """As on NFS: the link is made, and the repeated request says that it was there."""
     (tmp_path / "bin").mkdir()
@@ -98,6 +108,7 @@ def test_an_answer_of_ln_that_is_wrong_does_not_matter(tmp_path: Path) -> None:
     assert ended(tmp_path / "gtag", "exit 4", path=f"{tmp_path / 'bin'}:{os.environ['PATH']}") == 4
 
 
+@only_sh
 def test_nothing_starts_where_the_claim_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "ln").write_text("#!/bin/sh\nexit 1\n")
@@ -168,6 +179,7 @@ def test_its_clock_may_be_given_so_that_it_asks_nobody_for_the_time(tmp_path: Pa
     assert isinstance(started_at, float) and uptime - 9 < started_at <= uptime + 1.02
 
 
+@only_sh
 def test_it_makes_four_processes_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for command in ("ln", "readlink", "date", "sync", "mv", "sleep", "cat", "rm"):

@@ -23,6 +23,7 @@ from isthmus.cluster.supervisor.launch import Launcher
 from isthmus.cluster.supervisor.sandbox import NoIsolation, choose_sandbox
 from isthmus.cluster.supervisor.server import Server
 from isthmus.cluster.supervisor.settings import LocalSettings, capacity_of
+from isthmus.cluster.supervisor.shell import choose_shell
 from isthmus.cluster.supervisor.slots import Slots
 
 _DONE_KEPT_S = 30 * 86_400.0
@@ -63,7 +64,8 @@ def _launcher(root: Path, settings: LocalSettings) -> Launcher:
     boot_id_path = Path(settings.boot_id_path)
     boot_id = boot_id_path.read_text(encoding="ascii").strip()
     groups = find_memory_groups(root)
-    return Launcher(root, boot_id_path, boot_id, choose_sandbox(settings, root), groups)
+    shell = choose_shell(root, boot_id_path)
+    return Launcher(root, boot_id_path, boot_id, choose_sandbox(settings, root), groups, shell)
 
 
 async def _serve(root: Path, settings: LocalSettings, launcher: Launcher, ready: int) -> None:

@@ -45,6 +45,7 @@ class Launcher:
     boot_id: str
     sandbox: Sandbox
     groups: MemoryGroups | None
+    shell: tuple[str, ...]
 
     def launch(self, directory: Path, native_id: str, order: StagedOrder, allotment: Allotment) -> Running:
         """The wrapper runs, in a session of its own. OSError: nothing was started."""
@@ -53,7 +54,7 @@ class Launcher:
             (directory / _PLACE_FILE).write_text(" ".join(map(str, (allotment.place, *allotment.gpus))))
         hand_over(directory, self.sandbox.uid(allotment))
         booted_cs = round((time.time() - uptime_s()) * 100)
-        argv = ["/bin/sh", str(WRAPPER), str(directory), order.tag, native_id, "1"]
+        argv = [*self.shell, str(WRAPPER), str(directory), order.tag, native_id, "1"]
         argv += [str(self.root / "events"), str(self.boot_id_path), str(booted_cs), str(group), PROGRAM_PATH]
         argv += self.sandbox.launcher(directory, order, allotment)
         # The wrapper finds its own commands on our path; the program gets PROGRAM_PATH and the rest of this.
