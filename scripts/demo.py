@@ -20,6 +20,7 @@ from isthmus.client.login import HOME_TOKEN, read_login
 from isthmus.config import ApiConfig
 from isthmus.errors import IsthmusError
 from isthmus.job import JobState
+from isthmus.serve.home import make_home, name_programs
 
 PROJECT = Path(__file__).resolve().parents[1]
 PROGRAMS = PROJECT / ".venvs"
@@ -28,17 +29,6 @@ APPLICATION = "storm-clustering"
 RADAR = "pyart/testing/data/example_nexrad_level3_msg19"  # a storm over Alabama, 2 January 2015
 MOST_HOMES = 10
 SHOWN_STORMS = 5
-
-CLUSTER = """\
-# Written by scripts/demo.
-title = "This machine"
-
-[variables]
-programs = {programs}
-
-[local]
-readable = [{programs}]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,8 @@ def gateway_home() -> Iterator[Path]:
     """The home of a gateway that runs while the block does. Where another demo runs already, this one has its own."""
     for number in range(1, MOST_HOMES):
         home = HOME if number == 1 else HOME / str(number)
-        configure(home)
+        make_home(home)
+        name_programs(home, PROGRAMS)  # each time: the checkout may have been moved
         process = subprocess.Popen(
             [sys.executable, "-m", "isthmus.cli", "serve", "--home", str(home), "--port", str(free_port())],
             stdout=subprocess.PIPE,
@@ -94,15 +85,6 @@ def gateway_home() -> Iterator[Path]:
             break
         print(f"demo: another one runs from {home}; this one gets a home of its own", file=sys.stderr)
     raise IsthmusError("the gateway did not start; what it said stands above")
-
-
-def configure(home: Path) -> None:
-    """The home has a cluster that knows where the programs are."""
-    folder = home / "clusters.d"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True)
-    # A JSON string is a TOML string.
-    (folder / "local.toml").write_text(CLUSTER.format(programs=json.dumps(str(PROGRAMS))), encoding="utf-8")
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import isthmus
 
 DEADLINE_S = 40.0
+PASSWORD = "correct horse battery"
 
 COUNTING = """\
 name: counting
@@ -71,6 +72,11 @@ class Ended:
     @property
     def lines(self) -> list[str]:
         return self.out.splitlines()
+
+    @property
+    def is_plain(self) -> bool:
+        """No colours, no cursor movements, no traceback."""
+        return "\x1b" not in self.out + self.err and "Traceback" not in self.err
 
 
 @dataclass(slots=True)

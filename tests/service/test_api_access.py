@@ -66,13 +66,6 @@ OTHERS = {
 """What names one thing: not found for everybody but its owner and administrators."""
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving(tmp_path_factory.mktemp("home")) as rig:
-        rig.person("root", Role.ADMIN)
-        yield rig
-
-
 @dataclass(frozen=True, slots=True)
 class Things:
     """What one user owns, as path parameters."""

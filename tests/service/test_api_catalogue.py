@@ -18,11 +18,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
-
-
 def test_a_changed_application_file_is_used_within_a_second(rig: Rig, ada: Person) -> None:
     assert ada.client.get("/applications/echo").json()["version"] == "1.0.0"
     write_application(rig.configuration.home, ECHO.replace("1.0.0", "1.1.0"))

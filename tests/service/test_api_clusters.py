@@ -31,11 +31,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
-
-
 def lease(rig: Rig, name: str) -> Lease:
     taken = rig.store.take(f"cluster-{name}", "test", rig.store.lease_row(f"cluster-{name}"))
     assert taken is not None

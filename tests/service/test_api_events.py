@@ -22,19 +22,13 @@ from isthmus.job import JobState
 from isthmus.store import Viewer
 from isthmus.store.history import EventRow, Position
 from isthmus.store.users import Scope
-from tests.service.api_rig import DATABASES, Person, Rig, serving, serving_on, until
+from tests.service.api_rig import Person, Rig, serving, until
 from tests.service.test_api_jobs import submitted
 
 
-@pytest.fixture(scope="module", params=DATABASES)
-def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving_on(request, tmp_path_factory.mktemp("home")) as rig:
-        yield rig
-
-
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
+@pytest.fixture(scope="module")
+def rig(rig_on_each_database: Rig) -> Rig:
+    return rig_on_each_database
 
 
 @dataclass(slots=True)

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from isthmus.api.responses import BulkResubmitOut, Diff, Family, JobOut
 from tests.service.api_rig import ECHO, Person, Rig, serving, until, write_application
 from tests.service.test_api_files import uploaded
 from tests.service.test_api_jobs import faults, submitted
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving(tmp_path_factory.mktemp("home")) as rig:
-        yield rig
-
-
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
 
 
 def resubmitted(person: Person, job_id: str, **changes: object) -> JobOut:

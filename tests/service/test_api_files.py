@@ -7,7 +7,6 @@ import io
 import re
 import socket
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,21 +16,15 @@ import pytest
 from isthmus.api.responses import FileList, FileOut, JobOut, Outputs
 from isthmus.gateway import Stream
 from isthmus.job import JobState
-from tests.service.api_rig import DATABASES, Person, Rig, serving, serving_on, until
+from tests.service.api_rig import Person, Rig, serving, until
 from tests.service.test_api_jobs import HELLO, faults, submitted
 
 CONTENT = bytes(range(256)) * 8
 
 
-@pytest.fixture(scope="module", params=DATABASES)
-def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving_on(request, tmp_path_factory.mktemp("home")) as rig:
-        yield rig
-
-
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
+@pytest.fixture(scope="module")
+def rig(rig_on_each_database: Rig) -> Rig:
+    return rig_on_each_database
 
 
 def uploaded(person: Person, content: bytes = CONTENT, name: str = "data.txt") -> str:

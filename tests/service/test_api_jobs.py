@@ -26,20 +26,14 @@ from isthmus.api.responses import (
 )
 from isthmus.job import JobState
 from isthmus.store.users import Role
-from tests.service.api_rig import DATABASES, Person, Rig, serving_on
+from tests.service.api_rig import Person, Rig
 
 HELLO = {"application": "echo", "inputs": {"words": "hello"}}
 
 
-@pytest.fixture(scope="module", params=DATABASES)
-def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving_on(request, tmp_path_factory.mktemp("home")) as rig:
-        yield rig
-
-
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
+@pytest.fixture(scope="module")
+def rig(rig_on_each_database: Rig) -> Rig:
+    return rig_on_each_database
 
 
 def submitted(person: Person, **body: object) -> str:
@@ -322,11 +316,20 @@ def test_a_jobs_history_is_told_in_order(rig: Rig, ada: Person) -> None:
 def test_why_says_what_a_failed_job_rests_on_and_what_to_do(rig: Rig, ada: Person) -> None:
     job_id = submitted(ada)
     assert "waits in the gateway" in ada.client.get(f"/jobs/{job_id}/why").json()["sentences"][0]
-    rig.run_to_end(job_id, {}, code=3)
+    rig.run_to_end(job_id, {"stderr": b"Oops"}, code=3)
     why = Why.model_validate(ada.client.get(f"/jobs/{job_id}/why").json())
     assert (why.state, why.cause) == ("FAILED", "exit_nonzero")
     assert any("stderr" in sentence for sentence in why.sentences)
     assert any("exit code 3" in sentence for sentence in why.sentences)
+
+
+@pytest.mark.parametrize("written", [{}, {"stderr": b""}, {"stdout": b"Oops"}])
+def test_why_promises_no_words_in_a_stderr_that_has_none(rig: Rig, ada: Person, written: dict[str, bytes]) -> None:
+    job_id = submitted(ada)
+    rig.run_to_end(job_id, written, code=3)
+    why = Why.model_validate(ada.client.get(f"/jobs/{job_id}/why").json())
+    assert "The program ended with an error." in why.sentences
+    assert not any("stderr" in sentence for sentence in why.sentences)
 
 
 def test_the_script_is_shown_with_every_value_quoted(ada: Person) -> None:

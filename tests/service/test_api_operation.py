@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,12 +18,6 @@ from isthmus.store import Store
 from isthmus.store.users import Role, Scope
 from tests.service.api_rig import PASSWORD, Rig, serving, until
 from tests.service.test_api_jobs import submitted
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving(tmp_path_factory.mktemp("home")) as rig:
-        yield rig
 
 
 def test_a_living_and_ready_gateway_says_so(rig: Rig) -> None:

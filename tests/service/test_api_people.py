@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,18 +17,6 @@ from isthmus.errors import NotSignedIn
 from isthmus.store.users import Role, Scope, hash_password
 from tests.service.api_rig import PASSWORD, Person, Rig, serving, until
 from tests.service.test_api_jobs import HELLO, faults
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving(tmp_path_factory.mktemp("home")) as rig:
-        rig.person("root", Role.ADMIN)
-        yield rig
-
-
-@pytest.fixture
-def ada(rig: Rig) -> Person:
-    return rig.person("ada")
 
 
 @pytest.fixture

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from isthmus.store.users import Role
-from tests.service.api_rig import Rig, serving
+from tests.service.api_rig import Rig
 from tests.service.test_api_files import uploaded
 from tests.service.test_api_jobs import submitted
 
@@ -24,12 +21,6 @@ NOT_CHECKED = "positive_data_acceptance"
 
 ENDLESS = r"/events$|/events/stream$"  # tests of their own, test_api_events.py
 SIGNS_OUT = r"/tokens/|/me/password$"  # what would end the run's own right to ask
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with serving(tmp_path_factory.mktemp("home")) as rig:
-        yield rig
 
 
 def run(rig: Rig, token: str, seconds: int, *options: str) -> None:

@@ -198,15 +198,24 @@ def test_a_value_that_json_has_no_form_for_is_refused_by_its_field_before_anythi
     assert asked == []
 
 
+def test_certificates_are_read_only_for_an_address_that_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    Client("http://gateway.example", "isthmus_token").close()
+    with pytest.raises(FileNotFoundError):
+        Client("https://gateway.example", "isthmus_token")
+
+
 def test_a_file_of_other_content_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("other")
     new = hashlib.sha256(b"new").hexdigest()
     with client(_one_output("file.txt", b"new", new)) as gateway:
         with pytest.raises(Conflict, match=r"file\.txt would be overwritten"):
-            gateway.job(JOB).download(tmp_path, overwrite=False)
+            gateway.job(JOB).download(tmp_path)
         assert (tmp_path / "file.txt").read_text() == "other"
-        gateway.job(JOB).download(tmp_path)
-        assert gateway.job(JOB).download(tmp_path, overwrite=False) == (tmp_path / "file.txt",)
+        gateway.job(JOB).download(tmp_path, overwrite=True)
+        assert gateway.job(JOB).download(tmp_path) == (tmp_path / "file.txt",), "the same content is no harm"
     assert (tmp_path / "file.txt").read_text() == "new"
 
 

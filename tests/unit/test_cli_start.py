@@ -23,6 +23,15 @@ SLOW = (
     "isthmus.client",
     "isthmus.store",
 )
+NOT_FOR_ASKING = (
+    "asyncio",
+    "jsonschema",
+    "yaml",
+    "jinja2",
+    "sqlalchemy",
+    "isthmus.application",
+    "isthmus.store",
+)
 ENVIRONMENT = {"PYTHONPATH": str(Path(isthmus.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
 
 
@@ -56,6 +65,23 @@ def test_help_waits_for_nothing_slow() -> None:
     assert ended.returncode == 0, ended.stderr
     assert "Commands:" in ended.stdout
     assert ended.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_a_command_that_asks_the_gateway_waits_only_for_what_that_takes(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from isthmus.cli import main\n"
+        "from isthmus.cli.printing import print_facts\n"
+        "sys.argv = ['isthmus', 'whoami']\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print_facts([('asked', 'yes' if 'httpx' in sys.modules else 'no')])\n"
+        f"    print('loaded:', [name for name in {NOT_FOR_ASKING!r} if name in sys.modules])\n"
+    )
+    ended = python("-c", script, HOME=str(tmp_path))
+    assert ended.returncode == ExitCode.NOT_ALLOWED, ended.stderr
+    assert ended.stdout.splitlines() == ["asked  yes", "loaded: []"]
 
 
 def test_every_command_has_a_line_of_help() -> None:

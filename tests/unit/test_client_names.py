@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import pytest
 
@@ -66,10 +67,13 @@ def test_a_client_and_a_job_have_these_names() -> None:
     assert public(Job) == JOB
 
 
+def parameters(method: Callable[..., object]) -> list[tuple[str, object]]:
+    return [(name, found.default) for name, found in inspect.signature(method).parameters.items()]
+
+
 @pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Job, AsyncJob)])
-def test_both_clients_have_the_same_methods_with_the_same_parameters(one: type, other: type) -> None:
+def test_both_clients_have_the_same_methods_with_the_same_parameters_and_defaults(one: type, other: type) -> None:
     assert public(one) == public(other)
     for name in public(one):
         if inspect.isfunction(method := getattr(one, name)):
-            parameters = inspect.signature(getattr(other, name)).parameters
-            assert list(inspect.signature(method).parameters) == list(parameters), name
+            assert parameters(method) == parameters(getattr(other, name)), name

@@ -173,6 +173,6 @@ class AsyncJob(JobView):
         while (text := await self._client.run(reader.next())) is not None:
             yield text
 
-    async def download(self, folder: Path | str = ".", *names: str, overwrite: bool = True) -> tuple[Path, ...]:
+    async def download(self, folder: Path | str = ".", *names: str, overwrite: bool = False) -> tuple[Path, ...]:
         """As `Job.download`."""
         return await self._client.run(flows.download(self.id, Path(folder), names, overwrite))

@@ -1,9 +1,11 @@
 """The two drivers, which perform a flow's steps with httpx: one waits, one awaits; they differ in nothing else."""
 
+# asyncio is imported where it is needed: whoever only waits, as the command line does, starts without it.
+# ruff: noqa: PLC0415
 from __future__ import annotations
 
-import asyncio
 import base64
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -28,7 +30,9 @@ class Driver:
 
     def __init__(self, login: Login, transport: httpx.BaseTransport | None) -> None:
         self.login = login
-        self._http = httpx.Client(transport=transport, base_url=_address(login), trust_env=not _is_local(login))
+        self._http = httpx.Client(
+            transport=transport, base_url=_address(login), trust_env=not _is_local(login), verify=_trust(login)
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -80,7 +84,9 @@ class AsyncDriver:
 
     def __init__(self, login: Login, transport: httpx.AsyncBaseTransport | None) -> None:
         self.login = login
-        self._http = httpx.AsyncClient(transport=transport, base_url=_address(login), trust_env=not _is_local(login))
+        self._http = httpx.AsyncClient(
+            transport=transport, base_url=_address(login), trust_env=not _is_local(login), verify=_trust(login)
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -102,6 +108,8 @@ class AsyncDriver:
                     fault = _error(broken, self.login)
 
     async def _perform(self, step: Step, streams: AsyncExitStack) -> object:
+        import asyncio
+
         match step:
             case Call():
                 content = _async_chunks(step.body) if step.body else None
@@ -178,6 +186,14 @@ def _is_local(login: Login) -> bool:
     return _address(login).host in _LOOPBACK
 
 
+def _trust(login: Login) -> ssl.SSLContext | bool:
+    """The certificates that are believed: the usual ones; none where nothing is to be encrypted.
+
+    To load the usual ones costs as much as all the rest of a short command's connection.
+    """
+    return _address(login).scheme == "https" or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def _error(fault: Exception, login: Login) -> Exception:
     return unreachable(fault, login.url) if isinstance(fault, httpx.TransportError) else fault
 
@@ -192,6 +208,8 @@ def _chunks(body: Path | BinaryIO) -> Iterator[bytes]:
 
 
 async def _async_chunks(body: Path | BinaryIO) -> AsyncIterator[bytes]:
+    import asyncio
+
     chunks = _chunks(body)
     while chunk := await asyncio.to_thread(next, chunks, b""):
         yield chunk

@@ -185,9 +185,9 @@ class Job(JobView):
         while (text := self._client.run(reader.next())) is not None:
             yield text
 
-    def download(self, folder: Path | str = ".", *names: str, overwrite: bool = True) -> tuple[Path, ...]:
+    def download(self, folder: Path | str = ".", *names: str, overwrite: bool = False) -> tuple[Path, ...]:
         """The outputs (of these names; else all) are files below the folder. NotFound: no output has such a name.
 
-        Conflict, with `overwrite=False`: a file of other content is in the way; then none is fetched.
+        Conflict, unless `overwrite`: a file of other content is in the way, which it names; then none is fetched.
         """
         return self._client.run(flows.download(self.id, Path(folder), names, overwrite))

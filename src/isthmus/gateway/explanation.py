@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from isthmus.gateway.clusters import KnownCluster
+from isthmus.gateway.logs import Stream
 from isthmus.job import Cause, JobState
 from isthmus.store.views import JobView
 
@@ -21,7 +22,7 @@ _STATES = {
     JobState.CANCELLED: "It was cancelled.",
 }
 _CAUSES = {
-    Cause.EXIT_NONZERO: "The program ended with an error; its own messages are in stderr.",
+    Cause.EXIT_NONZERO: "The program ended with an error.",
     Cause.SIGNAL: "The program was ended by a signal: it crashed, or somebody killed it.",
     Cause.WALLTIME: "The program ran into its walltime: ask for more with resources.walltime_s, or give it less to do.",
     Cause.CPU_LIMIT: "The program used up the CPU time it was permitted.",
@@ -48,6 +49,8 @@ def _sentences(job: JobView, cluster: KnownCluster | None) -> Iterator[str]:
     yield _STATES[job.state]
     if job.cause in _CAUSES:
         yield _CAUSES[job.cause]
+    if job.cause is Cause.EXIT_NONZERO and any(one.name == Stream.STDERR and one.size for one in job.outputs):
+        yield "Its own messages are in stderr."
     if job.evidence:
         yield f"Evidence: {job.evidence}."
     if job.state.is_final:

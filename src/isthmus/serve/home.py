@@ -32,7 +32,7 @@ class Welcome:
 
 
 _CLUSTER = """\
-# Written when this home was made: jobs on this machine find the programs of the shipped applications.
+# Written by Isthmus: jobs on this machine find the programs of the shipped applications.
 title = "This machine"
 
 [variables]
@@ -50,13 +50,15 @@ def make_home(home: Path, programs: Path | None = None) -> None:
         if not any(home.iterdir()):
             home.chmod(0o700)
             if programs is not None:
-                _name_programs(home / "clusters.d", programs)
+                name_programs(home, programs)
     except OSError as fault:
         raise StorageFault(f"the gateway's home {home} can't be made or read: {fault.strerror}") from fault
 
 
-def _name_programs(folder: Path, programs: Path) -> None:
-    folder.mkdir()
+def name_programs(home: Path, programs: Path) -> None:
+    """Jobs on this machine find the programs, and the file of the home's own cluster says nothing else any more."""
+    folder = home / "clusters.d"
+    folder.mkdir(exist_ok=True)
     # A JSON string is a TOML string.
     (folder / "local.toml").write_text(_CLUSTER.format(programs=json.dumps(str(programs))), encoding="utf-8")
 
