@@ -6,13 +6,17 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from starlette.types import Message, Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from isthmus.api.authentication import Caller
+from isthmus.api import make_app
+from isthmus.api.services import Services
 from isthmus.api.shortway import ShortWay
 from isthmus.gateway import By, Gateway, Key, Request
 from isthmus.store.listing import ListQuery
@@ -37,8 +41,14 @@ def ada(rig: Rig) -> Person:
 
 
 @pytest.fixture
-def gateway(rig: Rig) -> Gateway:
-    return Gateway(rig.configuration, rig.store, rig.files)
+def services(rig: Rig) -> Services:
+    found: Services = make_app(rig.configuration, rig.store, rig.files).state.services
+    return found
+
+
+@pytest.fixture
+def gateway(services: Services) -> Gateway:
+    return services.gateway
 
 
 def said(rig: Rig, head: bytes, *pieces: bytes) -> bytes:
@@ -135,32 +145,54 @@ def test_a_body_that_was_cut_off_makes_no_job_though_what_came_of_it_is_whole(ri
     assert len(ada.client.get("/jobs").json()["jobs"]) == before
 
 
+def test_each_way_counts_its_requests_under_the_same_name(rig: Rig, ada: Person) -> None:
+    def counted() -> float:
+        named = 'isthmus_request_seconds_count{method="POST",route="/jobs",status="201"} '
+        lines = httpx.get(f"{rig.address}/metrics").text.splitlines()
+        return sum(float(line.removeprefix(named)) for line in lines if line.startswith(named))
+
+    before = counted()
+    for way in (PLAIN, NOT_PLAIN):
+        ada.client.post("/jobs", content=BODY, headers={"Content-Type": way})
+    assert counted() == before + 2
+
+
+def test_a_fault_of_ours_is_answered_without_its_words(services: Services, ada: Person) -> None:
+    broken = replace(services, gateway=cast(Gateway, None))
+    answers: list[Message] = []
+    assert asyncio.run(way_of(broken, ada.token, BODY, JSON, sent=answers)) == "short"
+    assert answers[0]["status"] == 500
+    assert json.loads(answers[1]["body"])["code"] == "internal_error"
+
+
 # --- which way a request goes ------------------------------------------------------------
-async def way_of(gateway: Gateway, ada: Person, content: bytes, *headers: tuple[bytes, bytes]) -> str:
+async def way_of(
+    services: Services, token: str, content: bytes, *headers: tuple[bytes, bytes], sent: list[Message] | None = None
+) -> str:
     """Short or long: which way a submission with this body goes, and nothing of its body is lost on the long one."""
-    identity = gateway.store.authenticate(ada.token)
-    sent: list[str] = []
+    ways: list[str] = []
     pieces = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def receive() -> Message:
         return next(pieces)
 
     async def send(message: Message) -> None:
-        sent.append("short")
+        ways.append("short")
+        if sent is not None:
+            sent.append(message)
 
     async def framework(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        sent.append("long" if (await receive())["body"] == content else "body lost")
+        ways.append("long" if (await receive())["body"] == content else "body lost")
 
-    length = (b"content-length", str(len(content)).encode())
+    common = [(b"content-length", str(len(content)).encode()), (b"authorization", f"Bearer {token}".encode())]
     scope = {
         "type": "http",
         "method": "POST",
         "path": "/api/v1/jobs",
-        "headers": [length, *headers],
-        "state": {"caller": Caller(identity, ada.token)},
+        "headers": [*common, *headers],
     }
-    await ShortWay(framework, gateway=gateway)(scope, receive, send)
-    return sent[0]
+    await ShortWay(framework, services)(scope, receive, send)
+    return ways[0]
 
 
 JSON = (b"content-type", b"application/json")
@@ -179,9 +211,13 @@ WAYS = [
 
 @pytest.mark.parametrize(("content", "headers", "way"), WAYS)
 def test_only_a_plain_submission_goes_the_short_way(
-    gateway: Gateway, ada: Person, content: bytes, headers: list[tuple[bytes, bytes]], way: str
+    services: Services, ada: Person, content: bytes, headers: list[tuple[bytes, bytes]], way: str
 ) -> None:
-    assert asyncio.run(way_of(gateway, ada, content, *headers)) == way
+    assert asyncio.run(way_of(services, ada.token, content, *headers)) == way
+
+
+def test_who_is_not_known_goes_the_long_way(services: Services) -> None:
+    assert asyncio.run(way_of(services, "isthmus_unknown", BODY, JSON)) == "long"
 
 
 # --- the gateway's part ------------------------------------------------------------

@@ -30,6 +30,10 @@ class Figures:
         )
         self._registry.register(_Asked(jobs_by_state, followers))
 
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One more request was answered, by the route with this template, so many seconds after its head had come."""
+        self.requests.labels(method, route, str(status)).observe(seconds)
+
     def text(self) -> bytes:
         """All figures in Prometheus' text form."""
         return generate_latest(self._registry)
@@ -64,8 +68,8 @@ class Timing:
         async def timed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "none")
-                labels = (scope["method"] if scope["method"] in _METHODS else "other", route, str(message["status"]))
-                self._figures.requests.labels(*labels).observe(time.perf_counter() - began)
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._figures.answered(method, route, message["status"], time.perf_counter() - began)
             await send(message)
 
         return await self._app(scope, receive, timed)

@@ -140,7 +140,7 @@ class Gateway:
             await asyncio.to_thread(self._remember, entry)
         name, digest = (None, None) if key is None else (key.key, key.body_sha256)
         try:
-            found = await asyncio.wrap_future(self.store.accept_soon(by.viewer, new, key=name, body_sha256=digest))
+            found = await self.store.accept_soon(by.viewer, new, key=name, body_sha256=digest)
         except StorageFault:
             if key is None:  # asked again, it might be taken in twice: nobody knows what became of the commit
                 raise

@@ -7,10 +7,10 @@ not there. Every method may be called from any thread and blocks until the datab
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -48,6 +48,7 @@ from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
 from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
 from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User, UserChanges
 from isthmus.store.views import JobView, OutputView
+from isthmus.store.waking import Waking
 from isthmus.store.watch import Watch
 from isthmus.store.wishes import CancelAnswer, CancelOutcome, ChangedMeanwhile, JobChanges, Wish
 
@@ -108,6 +109,7 @@ class Store:
         self._database = database
         self._clock = clock
         self._writer = GroupWriter(database)
+        self._waking: Waking | None = None  # of the loop that asked last: a process has one
         self._watch = Watch(database)
 
     @classmethod
@@ -153,13 +155,17 @@ class Store:
         IdempotencyMismatch: another body. InvalidInput: an input file is not there for the viewer. NotFound: the
         parent isn't.
         """
-        return self.accept_soon(viewer, new, key=key, body_sha256=body_sha256).result()
+        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))
 
     def accept_soon(
         self, viewer: Viewer, new: NewJob, *, key: str | None = None, body_sha256: str | None = None
-    ) -> Future[Accepted]:
-        """What `accept` would give, once the job is durable: the one method that does not block."""
-        return self._writer.soon(self._accept, accepting.Asked(viewer, new, key, body_sha256))
+    ) -> asyncio.Future[Accepted]:
+        """What `accept` would give, for the running event loop: the one method that does not block."""
+        loop = asyncio.get_running_loop()
+        if self._waking is None or self._waking.loop is not loop:
+            self._waking = Waking(loop)
+        asked = accepting.Asked(viewer, new, key, body_sha256)
+        return self._waking.wait_for(self._writer.soon(self._accept, asked))
 
     def _accept(self, connection: Connection, requests: Sequence[accepting.Asked]) -> list[Accepted]:
         return accepting.accept(connection, requests, self._clock())

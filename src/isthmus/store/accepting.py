@@ -6,11 +6,12 @@ statements are built once: building one takes SQLAlchemy longer than running it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import Connection, Executable, Insert, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, Insert, Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isthmus.application.encoding import Json
@@ -18,15 +19,28 @@ from isthmus.errors import Conflict, InputFault, InvalidInput, NotFound
 from isthmus.job import JobState
 from isthmus.store.conflicts import insert_missing
 from isthmus.store.filerows import readable
-from isthmus.store.history import NewEvent, record
 from isthmus.store.ids import new_id
+from isthmus.store.manyrows import insert_rows
 from isthmus.store.records import Accepted, JobInput, NewJob, Viewer
 from isthmus.store.rows import Values, resources_values
-from isthmus.store.schema import definitions, idempotency, job_inputs, job_labels, jobs
+from isthmus.store.schema import definitions, events, idempotency, job_inputs, job_labels, jobs
 from isthmus.store.words import search_text
 
-_INSERT_JOBS = insert(jobs).returning(jobs.c.id, jobs.c.number)
-_INSERT_LABELS, _INSERT_INPUTS = insert(job_labels), insert(job_inputs)
+
+def _inserting(table: Table, *names: str, **others: ColumnElement[int]) -> Insert:
+    return insert(table).values({**{name: bindparam(name) for name in names}, **others})
+
+
+_NUMBER = select(jobs.c.number).where(jobs.c.id == bindparam("job_id")).scalar_subquery()
+_INSERT_JOBS = _inserting(
+    jobs,
+    *("id", "owner_id", "project_id", "cluster", "application", "version", "digest", "name", "inputs", "resources"),
+    *("restartable", "max_attempts", "parent_id", "root_id", "created_at", "state", "state_at", "attempts"),
+    *("evidence", "waiting_reason", "seq", "search_text"),
+)
+_INSERT_LABELS = _inserting(job_labels, "label", job=_NUMBER)
+_INSERT_INPUTS = _inserting(job_inputs, *JobInput.__slots__, job=_NUMBER)
+_INSERT_EVENTS = _inserting(events, "owner_id", "at", "kind", "body", job=_NUMBER)
 _OF_KEY = select(idempotency.c.job, idempotency.c.body_sha256, idempotency.c.created_at).where(
     idempotency.c.owner_id == bindparam("whose"), idempotency.c.key == bindparam("which")
 )
@@ -77,15 +91,17 @@ def _earlier(connection: Connection, requests: Sequence[Asked], ids: Sequence[st
     if not keyed:
         return {}
     rows = [_key_row(job_id, asked, now) for job_id, asked in keyed.items()]
-    first = set(connection.execute(_insert_keys(connection.dialect.name), rows).scalars())
-    return {job_id: _of_key(connection, asked) for job_id, asked in keyed.items() if job_id not in first}
+    if insert_rows(connection, _insert_keys(connection.dialect.name), rows) == len(rows):
+        return {}
+    found = {job_id: _of_key(connection, asked) for job_id, asked in keyed.items()}
+    return {job_id: known for job_id, known in found.items() if known.job_id != job_id}
 
 
 @cache
-def _insert_keys(dialect: str) -> Executable:
-    """Waits for a transaction that is inserting one of the keys; gives the jobs of those that nobody had used."""
+def _insert_keys(dialect: str) -> Insert:
+    """Waits for a transaction that is inserting one of the keys; inserts those that nobody had used."""
     statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(idempotency)
-    return statement.on_conflict_do_nothing().returning(idempotency.c.job)
+    return statement.values({column.name: bindparam(column.name) for column in idempotency.c}).on_conflict_do_nothing()
 
 
 def _key_row(job_id: str, asked: Asked, now: float) -> Values:
@@ -148,26 +164,16 @@ def _visible(connection: Connection, viewer: Viewer, job_ids: set[str]) -> dict[
 
 
 def _insert(connection: Connection, entries: Sequence[_Entry], now: float) -> None:
-    if not entries:
-        return
-    inserted = connection.execute(_INSERT_JOBS, [_job_row(entry, now) for entry in entries])
-    numbers = {row.id: row.number for row in inserted}
-    labels = ((numbers[one.id], label) for one in entries for label in dict.fromkeys(one.new.labels))
-    _insert_all(connection, _INSERT_LABELS, ({"job": number, "label": label} for number, label in labels))
-    files = ((numbers[one.id], file) for one in entries for file in one.new.files)
-    _insert_all(connection, _INSERT_INPUTS, (_input_row(number, file) for number, file in files))
-    record(connection, [_event(numbers[one.id], one, now) for one in entries])
+    insert_rows(connection, _INSERT_JOBS, [_job_row(entry, now) for entry in entries])
+    labels = ((one.id, label) for one in entries for label in dict.fromkeys(one.new.labels))
+    insert_rows(connection, _INSERT_LABELS, [{"job_id": job_id, "label": label} for job_id, label in labels])
+    insert_rows(connection, _INSERT_INPUTS, [_input_row(one.id, file) for one in entries for file in one.new.files])
+    insert_rows(connection, _INSERT_EVENTS, [_event_row(entry, now) for entry in entries])
 
 
-def _insert_all(connection: Connection, statement: Insert, rows: Iterable[Values]) -> None:
-    found = list(rows)
-    if found:
-        connection.execute(statement, found)
-
-
-def _event(number: int, entry: _Entry, now: float) -> NewEvent:
-    body = {"name": entry.new.name, "application": entry.new.application}
-    return NewEvent(number, entry.viewer.user_id, now, "accepted", body)
+def _event_row(entry: _Entry, now: float) -> Values:
+    body = json.dumps({"name": entry.new.name, "application": entry.new.application})
+    return {"job_id": entry.id, "owner_id": entry.viewer.user_id, "at": now, "kind": "accepted", "body": body}
 
 
 def _job_row(entry: _Entry, now: float) -> Values:
@@ -181,8 +187,8 @@ def _job_row(entry: _Entry, now: float) -> Values:
         "version": new.version,
         "digest": new.digest,
         "name": new.name,
-        "inputs": dict(new.inputs),
-        "resources": resources_values(new.resources),
+        "inputs": json.dumps(dict(new.inputs)),
+        "resources": json.dumps(resources_values(new.resources)),
         "restartable": new.restartable,
         "max_attempts": new.max_attempts,
         "parent_id": new.parent_id,
@@ -198,8 +204,8 @@ def _job_row(entry: _Entry, now: float) -> Values:
     }
 
 
-def _input_row(number: int, file: JobInput) -> Values:
-    return {"job": number} | {name: getattr(file, name) for name in JobInput.__slots__}
+def _input_row(job_id: str, file: JobInput) -> Values:
+    return {"job_id": job_id} | {name: getattr(file, name) for name in JobInput.__slots__}
 
 
 def remember_definition(connection: Connection, digest: str, name: str, version: str, body: Json) -> None:
