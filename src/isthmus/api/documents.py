@@ -30,10 +30,12 @@ from isthmus.store.wishes import CancelAnswer, CancelOutcome
 
 Document: TypeAlias = dict[str, Json]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps would make one each time
+
 
 def answer(document: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The document as a response. ASCII, so that any text a database gave back can be sent."""
-    content = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    content = _ENCODER.encode(document).encode("ascii")
     return Response(content, status, dict(headers or {}), "application/json")
 
 

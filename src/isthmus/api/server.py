@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from isthmus.api.app import make_app
@@ -42,7 +43,8 @@ def serve(home: Path, *, host: str | None = None, port: int | None = None, fd: i
         app = make_app(configuration, store, FileStore(home / "files"))
         address = configuration.house.api
         server = server_for(app, host or address.host, address.port if port is None else port)
-        asyncio.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
 
 
 def _end(number: int, frame: FrameType | None) -> None:
