@@ -32,7 +32,9 @@ from isthmus.store.leases import Lease
 _log = structlog.get_logger(__name__)
 
 PAUSE_S = 0.05  # how often the loop looks for change
-BATCH = 500  # jobs in one batch; bounds the size of one transaction and of one answer of the cluster
+BATCH = 500  # jobs in one batch; bounds the size of one answer of the cluster
+WRITE_BATCH = 50  # decisions in one transaction: who submits a job waits for its end where the database is SQLite
+WRITE_GAP_S = 0.002  # between two of them, for those who wait
 STAGING_BATCH = 20  # staging copies files, so that smaller batches keep a large one from delaying many
 RELOOK_S = 0.5  # due jobs are asked for this often even if nothing seems to have changed
 SET_ASIDE_S = 60.0  # how long a job that meets a fault of our own is left alone
@@ -119,8 +121,10 @@ class ClusterLoop:
             found for job, facts in learnt if job.id not in self._busy and (found := self._of(job, facts, now))
         ]
         stored: list[Job] = []
-        for start in range(0, len(decisions), BATCH):
-            stored += await self._apply(decisions[start : start + BATCH], now)
+        for start in range(0, len(decisions), WRITE_BATCH):
+            if start:
+                await asyncio.sleep(WRITE_GAP_S)
+            stored += await self._apply(decisions[start : start + WRITE_BATCH], now)
         return [job for job in stored if job.next_check_at <= now]
 
     def _of(self, job: Job, facts: Facts, now: float) -> Decision | None:
