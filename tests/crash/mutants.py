@@ -99,14 +99,15 @@ ANSWER_FIRST = Mutant(
     (
         Replacement(
             "store/__init__.py",
-            "        return self._writer.soon(self._accept, accepting.Asked(viewer, new, key, body_sha256))\n",
-            "        import threading\n"
+            "        return self._writer.run_together(self._accept, accepting.Asked(viewer, new, key, body_sha256))\n",
+            "        from concurrent.futures import Future\n"
+            "        from threading import Thread\n"
             "        answer = Future()\n"
             "        def work(c):\n"
             "            answer.set_result(self._accept(c, [accepting.Asked(viewer, new, key, body_sha256)])[0])\n"
             "            time.sleep(0.3)  # the caller tells its user meanwhile\n"
-            "        threading.Thread(target=self._writer.run, args=(work,), daemon=True).start()\n"
-            "        return answer\n",
+            "        Thread(target=self._writer.run, args=(work,), daemon=True).start()\n"
+            "        return answer.result()\n",
         ),
     ),
 )
