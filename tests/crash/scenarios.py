@@ -251,6 +251,7 @@ def slow_to_end(rig: Rig) -> Verdict:
     rig.start_controller()
     name = rig.ask(Kind.POLITE, 0.5)
     until(lambda: bool(read_ledger(rig.ledger).starts), "the program starts")
+    until(lambda: rig.states()[name] == "RUNNING", "its start is known")
     rig.cancel(name)
     until(rig.all_final, "the job is shown as ended")
     until(lambda: not rig.wrappers(), "the program ends")
