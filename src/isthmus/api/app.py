@@ -9,7 +9,6 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from isthmus.api import applications, clusters, families, files, health, jobs, outputs, people, streams
 from isthmus.api.authentication import SignInRequired, Tokens
@@ -33,19 +32,10 @@ _COUNT_BOUND = 100_000
 _GATEWAY_ITSELF = Viewer("", is_admin=True)
 
 
-class _Application(FastAPI):
-    """The framework's application behind `front`, which a request passes before anything of the framework."""
-
-    front: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.front(scope, receive, send)
-
-
 def make_app(configuration: Configuration, store: Store, files: FileStore) -> FastAPI:
     """The application for one process; store and file store stay the caller's to close."""
     services = _services(Gateway(configuration, store, files))
-    app = _Application(
+    app = FastAPI(
         title="Isthmus",
         version=API_VERSION,
         summary="A science gateway: catalogued programs as jobs on an institution's clusters.",
@@ -57,9 +47,9 @@ def make_app(configuration: Configuration, store: Store, files: FileStore) -> Fa
         redirect_slashes=False,
     )
     app.state.services = services
-    app.front = ShortWay(super(_Application, app).__call__, services)
     for part in (_api(), health.router):
         app.include_router(part)
+    app.add_middleware(ShortWay, gateway=services.gateway)
     app.add_middleware(SignInRequired, tokens=services.tokens, passwords_at=("POST", f"{PREFIX}/tokens"))
     others = {("POST", f"{PREFIX}/files"): None, ("POST", f"{PREFIX}/tokens"): MAX_SIGN_IN_BYTES}
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, others=others)

@@ -94,11 +94,6 @@ class Tokens:
                 self._kept.popitem(last=False)
         return caller
 
-    async def caller_soon(self, token: str) -> Caller:
-        """As `caller`, for an event loop; what was found out lately is not asked again."""
-        known = self.remembered(token)
-        return known if known is not None else await anyio.to_thread.run_sync(self.caller, token)
-
     def expires_at(self, caller: Caller) -> float | None:
         """When the caller's token ends; None: never."""
         tokens = self._store.tokens(caller.identity.user_id)
@@ -140,7 +135,8 @@ class SignInRequired:
         token = bearer_token(headers)
         if token is None:
             raise NotSignedIn("sign in first: send a token as 'Authorization: Bearer isthmus_…'")
-        return await self._tokens.caller_soon(token)
+        known = self._tokens.remembered(token)
+        return known if known is not None else await anyio.to_thread.run_sync(self._tokens.caller, token)
 
 
 def _is_below(path: str) -> bool:

@@ -30,10 +30,6 @@ class Figures:
         )
         self._registry.register(_Asked(jobs_by_state, followers))
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One more request was answered, by the route with this template, so many seconds after its head had come."""
-        self.requests.labels(method, route, str(status)).observe(seconds)
-
     def text(self) -> bytes:
         """All figures in Prometheus' text form."""
         return generate_latest(self._registry)
@@ -68,8 +64,8 @@ class Timing:
         async def timed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "none")
-                method = scope["method"] if scope["method"] in _METHODS else "other"
-                self._figures.answered(method, route, message["status"], time.perf_counter() - began)
+                labels = (scope["method"] if scope["method"] in _METHODS else "other", route, str(message["status"]))
+                self._figures.requests.labels(*labels).observe(time.perf_counter() - began)
             await send(message)
 
         return await self._app(scope, receive, timed)

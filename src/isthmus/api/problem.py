@@ -212,9 +212,4 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 async def on_surprise(request: Request, error: Exception) -> Response:
     """A fault of ours: the log has it all, the answer nothing of it."""
-    return surprise()
-
-
-def surprise() -> Response:
-    """What is said of a fault of ours, whatever it is."""
     return problem(500, "internal_error", "something went wrong here; the operator's log says what")

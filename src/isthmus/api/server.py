@@ -55,8 +55,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def handed_over(fd: int) -> socket.socket:
     """The listening socket behind the number, as the kernel knows it.
 
-    Uvicorn 0.54 takes any number for a Unix socket: clients then have no address, and asyncio leaves Nagle's
-    algorithm on, which makes every answer 40 ms late. The same goes for a socket whose protocol Python doesn't know.
+    Uvicorn 0.54 takes any number for a Unix socket: clients then have no address.
     """
     return socket.socket(fileno=fd)
 

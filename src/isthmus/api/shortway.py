@@ -5,76 +5,55 @@ times what taking in a job does. Here a plain submission is read, checked and st
 not plain (files, a long body, a refusal, a key that was used before) goes the framework's way as if nothing had been
 read, so that requests are refused in one place. Only what the store says once it was asked is answered here: asking it
 again without a key could make two jobs.
-
-It stands in front of the framework, so it does itself what is done there around every route: it asks who the caller is,
-counts the request, and answers a fault of ours without its words.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections import deque
 from dataclasses import dataclass, field
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isthmus.api.authentication import Caller, bearer_token
+from isthmus.api.authentication import Caller
 from isthmus.api.jobs import SUBMIT, key_of, request_of, submit_job, submitted
 from isthmus.api.openapi import PREFIX
-from isthmus.api.problem import respond_to, surprise
+from isthmus.api.problem import respond_to
 from isthmus.api.requests import IdempotencyKey, SubmitBody
-from isthmus.api.services import Services
 from isthmus.errors import IsthmusError
+from isthmus.gateway import Gateway
 from isthmus.store.users import Scope as TokenScope
 
 MAX_BYTES = 16 * 1024
 """The most that a plain body has. Checking a longer one could hold up everybody else."""
 
-_log = structlog.get_logger(__name__)
 _PATH = f"{PREFIX}/jobs"
 _ROUTE = Route("/jobs", submit_job, methods=["POST"])
 _KEY: TypeAdapter[str | None] = TypeAdapter(IdempotencyKey)
 
 
 class ShortWay:
-    """Answers plain submissions, and hands everything else to the application."""
+    """Answers plain submissions; needs the caller in the request's state."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
-        self._app, self._services, self._gateway = app, services, services.gateway
+    def __init__(self, app: ASGIApp, *, gateway: Gateway) -> None:
+        self._app, self._gateway = app, gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
             return await self._app(scope, receive, send)
-        began = time.perf_counter()
         head = _Head.of(scope)
-        caller = None if head is None else await self._caller(head.token)
-        if head is None or caller is None:
+        if head is None:
             return await self._app(scope, receive, send)
         reading = _Reading(receive)
         content = await reading.body()
-        response = None if content is None else await self._answer(head, content, caller)
+        response = None if content is None else await self._response(head, content, scope["state"]["caller"])
         if response is None:
             return await self._app(scope, reading.again, send)
-        self._services.figures.answered("POST", _ROUTE.path, response.status_code, time.perf_counter() - began)
+        scope["route"] = _ROUTE  # under which requests are counted
         return await response(scope, receive, send)
-
-    async def _caller(self, token: str) -> Caller | None:
-        try:
-            return await self._services.tokens.caller_soon(token)
-        except IsthmusError:
-            return None
-
-    async def _answer(self, head: _Head, content: bytes, caller: Caller) -> Response | None:
-        try:
-            return await self._response(head, content, caller)
-        except Exception:  # as the framework answers whatever a route raises
-            _log.exception("a submission failed by a fault of ours")
-            return surprise()
 
     async def _response(self, head: _Head, content: bytes, caller: Caller) -> Response | None:
         """The answer to a plain submission, None to any other."""
@@ -98,7 +77,6 @@ class ShortWay:
 class _Head:
     """A plain submission's head."""
 
-    token: str
     key: str | None
 
     @classmethod
@@ -111,12 +89,9 @@ class _Head:
             return None
         if not length.isdigit() or int(length) > MAX_BYTES:
             return None
-        token = bearer_token(scope["headers"])
-        if token is None:
-            return None
         key = named.get(b"idempotency-key")
         try:
-            return cls(token, _KEY.validate_python(None if key is None else key.decode("latin-1")))
+            return cls(_KEY.validate_python(None if key is None else key.decode("latin-1")))
         except ValidationError:
             return None
 
@@ -132,15 +107,18 @@ class _Reading:
     _read: deque[Message] = field(default_factory=deque)
 
     async def body(self) -> bytes | None:
-        """All of it; None: the client went before its end."""
+        """All of it; None: the client went before its end, or it is longer than its head said (chunks count more)."""
         pieces = []
-        more = True
+        size, more = 0, True
         while more:
             message = await self.receive()
             self._read.append(message)
             if message["type"] != "http.request":
                 return None
             pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > MAX_BYTES:
+                return None
             more = message.get("more_body", False)
         return b"".join(pieces)
 

@@ -162,10 +162,11 @@ class Store:
     ) -> asyncio.Future[Accepted]:
         """What `accept` would give, for the running event loop: the one method that does not block."""
         loop = asyncio.get_running_loop()
-        if self._waking is None or self._waking.loop is not loop:
-            self._waking = Waking(loop)
+        waking = self._waking
+        if waking is None or waking.loop is not loop:
+            waking = self._waking = Waking(loop)
         asked = accepting.Asked(viewer, new, key, body_sha256)
-        return self._waking.wait_for(self._writer.soon(self._accept, asked))
+        return waking.wait_for(self._writer.soon(self._accept, asked))
 
     def _accept(self, connection: Connection, requests: Sequence[accepting.Asked]) -> list[Accepted]:
         return accepting.accept(connection, requests, self._clock())

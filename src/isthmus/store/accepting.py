@@ -28,7 +28,7 @@ from isthmus.store.words import search_text
 
 
 def _inserting(table: Table, *names: str, **others: ColumnElement[int]) -> Insert:
-    return insert(table).values({**{name: bindparam(name) for name in names}, **others})
+    return insert(table).values({**{name: bindparam(name) for name in names}, **others}).inline()
 
 
 _NUMBER = select(jobs.c.number).where(jobs.c.id == bindparam("job_id")).scalar_subquery()

@@ -79,7 +79,8 @@ def live_count(connection: Connection, cluster: str) -> int:
 def _owners() -> Select[*tuple[Any, ...]]:
     """Each owner of live jobs here with how many are in flight, found by steps from owner to owner in the index.
 
-    Looking at every job that waits would cost more the longer the queue is, many times a second.
+    Looking at every job that waits would cost more the longer the queue is, many times a second. With many hundred
+    owners at once, whose jobs are asked for one by one, another statement for all of them would be due.
     """
     first = select(func.min(jobs.c.owner_id).label("id")).where(_HERE, LIVE).cte("owners", recursive=True)
     after = select(func.min(jobs.c.owner_id)).where(_HERE, LIVE, jobs.c.owner_id > first.c.id).scalar_subquery()

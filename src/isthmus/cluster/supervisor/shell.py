@@ -29,12 +29,12 @@ def choose_shell(root: Path, boot_id_path: Path) -> tuple[str, ...]:
 
 
 def _runs_the_wrapper(shell: tuple[str, ...], root: Path, boot_id_path: Path) -> bool:
-    """A program that ends with a code of its own was claimed, run and recorded."""
-    with tempfile.TemporaryDirectory(prefix=".trial-", dir=root / "attempts") as name:
+    """A program that signals its wrapper and ends with a code of its own was claimed, run, and all of it recorded."""
+    with tempfile.TemporaryDirectory(prefix=".trial-", dir=root / "attempts", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         (directory / "work").mkdir()
         argv = [*shell, str(WRAPPER), name, "trial", "0.0", "1", "", str(boot_id_path), "", "", PROGRAM_PATH]
-        argv += ["/bin/sh", "-c", f"exit {_CODE}"]
+        argv += ["/bin/sh", "-c", f"kill -s USR1 $PPID; exit {_CODE}"]
         environment = {"PATH": os.environ["PATH"]}
         quiet = subprocess.DEVNULL
         try:
@@ -44,5 +44,5 @@ def _runs_the_wrapper(shell: tuple[str, ...], root: Path, boot_id_path: Path) ->
             holder, record = claim_of(directory), end_of(directory, 1)
         except (OSError, subprocess.TimeoutExpired, Malformed):
             return False
-    ran = done.returncode == _CODE and record is not None and record.code == _CODE
-    return ran and isinstance(holder, Holder)
+    told = record is not None and (record.code, record.signals) == (_CODE, ("USR1",))
+    return told and done.returncode == _CODE and isinstance(holder, Holder)
