@@ -1,4 +1,7 @@
-"""The only way a job's state changes: decisions, written under a lease, each only if its job has not changed since."""
+"""The only way a job's state changes: decisions, written under a lease, each only if its job has not changed since.
+
+The statements are built once: building them takes longer than storing a few decisions does.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from isthmus.store.filerows import keep_files
 from isthmus.store.history import NewEvent, record
 from isthmus.store.leases import Lease, hold
 from isthmus.store.rows import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    SUBMISSION_COLUMNS,
     Values,
     attempt_values,
     job_of,
@@ -63,8 +69,7 @@ def apply(connection: Connection, lease: Lease, decisions: Sequence[Decision], n
 
 
 def _locked(connection: Connection, job_ids: set[str]) -> dict[str, tuple[int, Job]]:
-    query = job_rows().where(jobs.c.id.in_(job_ids)).order_by(jobs.c.number).with_for_update(of=jobs)
-    return {row[1]: (row[0], job_of(row)) for row in connection.execute(query)}
+    return {row[1]: (row[0], job_of(row)) for row in connection.execute(_LOCKED, {"ids": list(job_ids)})}
 
 
 def _store(connection: Connection, changes: Sequence[_Change], now: float) -> None:
@@ -100,16 +105,13 @@ def _update_jobs(connection: Connection, changes: Sequence[_Change], *, moved: b
     """The rows are as decided. Indexed columns of the state are named only where it moved: most decisions don't."""
     if not changes:
         return
-    rows = [_with_number(change.number, job_values(change.new), moved=moved) for change in changes]
-    columns = _bound(name for name in rows[0] if name != "row")
-    connection.execute(
-        update(jobs).where(jobs.c.number == bindparam("row")).values(**columns, seq=jobs.c.seq + 1), rows
-    )
-
-
-def _with_number(number: int, values: Values, *, moved: bool) -> Values:
-    kept = values if moved else {name: value for name, value in values.items() if name not in ("state", "state_at")}
-    return {"row": number, **kept}
+    rows = [{"row": change.number, **job_values(change.new)} for change in changes]
+    if moved:
+        connection.execute(_MOVE, rows)
+        return
+    for row in rows:
+        del row["state"], row["state_at"]
+    connection.execute(_KEEP, rows)
 
 
 def _store_attempts(connection: Connection, changes: Sequence[_Change], now: float) -> None:
@@ -118,8 +120,8 @@ def _store_attempts(connection: Connection, changes: Sequence[_Change], now: flo
     later = [(change, attempt) for change, attempt in tried if change.new.attempts == change.old.attempts]
     later = [(change, attempt) for change, attempt in later if attempt != change.old.attempt]
     if first:
-        connection.execute(insert(submissions), [_new_submission(change, attempt, now) for change, attempt in first])
-        connection.execute(insert(attempts), [_new_attempt(change, attempt) for change, attempt in first])
+        connection.execute(_INSERT_SUBMISSIONS, [_new_submission(change, attempt, now) for change, attempt in first])
+        connection.execute(_INSERT_ATTEMPTS, [_new_attempt(change, attempt) for change, attempt in first])
     if later:
         _update_attempts(connection, later)
 
@@ -135,17 +137,11 @@ def _new_attempt(change: _Change, attempt: Attempt) -> Values:
 
 
 def _update_attempts(connection: Connection, later: Sequence[tuple[_Change, Attempt]]) -> None:
-    rows = [{"row": change.number, "nth": attempt.n, **attempt_values(attempt)} for change, attempt in later]
-    columns = _bound(name for name in rows[0] if name not in ("row", "nth", "n"))
-    this = (attempts.c.job == bindparam("row"), attempts.c.n == bindparam("nth"))
-    connection.execute(update(attempts).where(*this).values(**columns), rows)
-    tags = [
-        {"row": attempt.tag, **values} for change, attempt in later if (values := _submission_change(change, attempt))
-    ]
-    if not tags:
-        return
-    columns = _bound(name for name in tags[0] if name not in ("row", "tag"))
-    connection.execute(update(submissions).where(submissions.c.tag == bindparam("row")).values(**columns), tags)
+    rows = [{"row": change.number, **attempt_values(attempt)} for change, attempt in later]
+    connection.execute(_UPDATE_ATTEMPTS, [_renamed(row, n="nth") for row in rows])
+    changed = [values for change, attempt in later if (values := _submission_change(change, attempt))]
+    if changed:
+        connection.execute(_UPDATE_SUBMISSIONS, [_renamed(row, tag="which") for row in changed])
 
 
 def _submission_change(change: _Change, attempt: Attempt) -> Values | None:
@@ -161,15 +157,34 @@ def _store_outputs(connection: Connection, changes: Sequence[_Change], now: floa
         return
     keep_files(connection, ((file.sha256, file.size) for _, file in found), now)
     whose = {(change.number, change.new.attempts) for change, _ in found}
-    connection.execute(
-        delete(outputs).where(outputs.c.job == bindparam("row"), outputs.c.attempt == bindparam("nth")),
-        [{"row": number, "nth": n} for number, n in whose],
-    )
-    connection.execute(
-        insert(outputs),
-        [{"job": change.number, "attempt": change.new.attempts, **asdict(file)} for change, file in found],
-    )
+    connection.execute(_DELETE_OUTPUTS, [{"row": number, "nth": n} for number, n in whose])
+    rows = [{"job": change.number, "attempt": change.new.attempts, **asdict(file)} for change, file in found]
+    connection.execute(_INSERT_OUTPUTS, rows)
 
 
-def _bound(names: Iterable[str]) -> dict[str, BindParameter[object]]:
-    return {name: bindparam(name) for name in names}
+def _renamed(values: Values, **names: str) -> Values:
+    """The values with some under other names: a column's own name can't be asked for and set in one statement."""
+    return {names.get(name, name): value for name, value in values.items()}
+
+
+# --- the statements -----------------------------------------------------------------------------------------
+def _bound(names: Iterable[str], *but: str) -> dict[str, BindParameter[object]]:
+    return {name: bindparam(name) for name in names if name not in but}
+
+
+_THIS_JOB = jobs.c.number == bindparam("row")
+_LOCKED = (
+    job_rows().where(jobs.c.id.in_(bindparam("ids", expanding=True))).order_by(jobs.c.number).with_for_update(of=jobs)
+)
+_MOVE = update(jobs).where(_THIS_JOB).values(**_bound(JOB_COLUMNS), seq=jobs.c.seq + 1)
+_KEEP = update(jobs).where(_THIS_JOB).values(**_bound(JOB_COLUMNS, "state", "state_at"), seq=jobs.c.seq + 1)
+_INSERT_SUBMISSIONS, _INSERT_ATTEMPTS, _INSERT_OUTPUTS = insert(submissions), insert(attempts), insert(outputs)
+_UPDATE_ATTEMPTS = (
+    update(attempts)
+    .where(attempts.c.job == bindparam("row"), attempts.c.n == bindparam("nth"))
+    .values(**_bound(ATTEMPT_COLUMNS, "n"))
+)
+_UPDATE_SUBMISSIONS = (
+    update(submissions).where(submissions.c.tag == bindparam("which")).values(**_bound(SUBMISSION_COLUMNS, "tag"))
+)
+_DELETE_OUTPUTS = delete(outputs).where(outputs.c.job == bindparam("row"), outputs.c.attempt == bindparam("nth"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from isthmus.errors import LeaseLost
 from isthmus.store.conflicts import insert_new
@@ -76,9 +76,11 @@ def hold(connection: Connection, lease: Lease) -> None:
     On PostgreSQL the row is locked: a guard inside the writing statement reads a snapshot that may be older than a
     take that is about to commit, and lets the stale write through.
     """
-    row = select(leases.c.epoch).where(leases.c.name == lease.name).with_for_update(read=True)
-    if connection.execute(row).scalar_one_or_none() != lease.epoch:
+    if connection.execute(_HELD, {"held": lease.name}).scalar_one_or_none() != lease.epoch:
         raise _lost(lease)
+
+
+_HELD = select(leases.c.epoch).where(leases.c.name == bindparam("held")).with_for_update(read=True)
 
 
 def _lost(lease: Lease) -> LeaseLost:

@@ -22,9 +22,15 @@ _JOB = (
     *("number", "id", "owner_id", "cluster", "state", "state_at", "created_at", "resources", "restartable"),
     *("max_attempts", "attempts", "cause", "evidence", "waiting_reason", "cancel_requested_at", "next_check_at", "seq"),
 )
+JOB_COLUMNS = (
+    *("state", "state_at", "attempts", "cause", "evidence", "waiting_reason", "cancel_requested_at", "next_check_at"),
+    *("started_at", "ended_at", "exit_code"),
+)
+"""The columns of `jobs` that a decision may change."""
+
 _RESOURCES = tuple(field.name for field in fields(Resources))
-_SUBMISSION = ("tag", "submit_try", "in_doubt_since", "native_id")
-_ATTEMPT = (
+SUBMISSION_COLUMNS = ("tag", "submit_try", "in_doubt_since", "native_id")
+ATTEMPT_COLUMNS = (
     *("n", "claimed_by", "run", "scheduler_state", "scheduler_word", "unlisted_since", "started_at", "ended_at"),
     *("exit_code", "stopped_by", "cancel_sent_at", "stage_failures", "voided", "cpu_s", "peak_memory_mib"),
 )
@@ -35,8 +41,8 @@ def job_rows() -> Select[*tuple[Any, ...]]:
     current = and_(attempts.c.job == jobs.c.number, attempts.c.n == jobs.c.attempts)
     columns = [
         *(jobs.c[name] for name in _JOB),
-        *(submissions.c[name] for name in _SUBMISSION),
-        *(attempts.c[name] for name in _ATTEMPT),
+        *(submissions.c[name] for name in SUBMISSION_COLUMNS),
+        *(attempts.c[name] for name in ATTEMPT_COLUMNS),
     ]
     return select(*columns).select_from(
         jobs.outerjoin(attempts, current).outerjoin(submissions, submissions.c.id == attempts.c.submission_id)
@@ -45,7 +51,7 @@ def job_rows() -> Select[*tuple[Any, ...]]:
 
 def attempt_rows() -> Select[*tuple[Any, ...]]:
     """Selects what `attempt_of` reads: every attempt of the job whose `number` it is given, in order."""
-    columns = [*(submissions.c[name] for name in _SUBMISSION), *(attempts.c[name] for name in _ATTEMPT)]
+    columns = [*(submissions.c[name] for name in SUBMISSION_COLUMNS), *(attempts.c[name] for name in ATTEMPT_COLUMNS)]
     return (
         select(*columns)
         .join_from(attempts, submissions, submissions.c.id == attempts.c.submission_id)
@@ -115,7 +121,7 @@ def resources_of(stored: Mapping[str, Any]) -> Resources:
 
 
 def job_values(job: Job) -> Values:
-    """The columns of `jobs` that a decision may change, `state_at` and `state` among them."""
+    """What a decision gives the `JOB_COLUMNS`."""
     attempt = job.attempt
     return {
         "state": job.state.value,
@@ -138,11 +144,11 @@ def submission_id(job_id: str, n: int) -> str:
 
 
 def submission_values(attempt: Attempt) -> Values:
-    return {name: getattr(attempt, name) for name in _SUBMISSION}
+    return {name: getattr(attempt, name) for name in SUBMISSION_COLUMNS}
 
 
 def attempt_values(attempt: Attempt) -> Values:
-    return {name: getattr(attempt, name) for name in _ATTEMPT}
+    return {name: getattr(attempt, name) for name in ATTEMPT_COLUMNS}
 
 
 def resources_values(resources: Resources) -> Values:
