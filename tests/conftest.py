@@ -12,6 +12,9 @@ from tests.postgres import PostgresServer, running_postgres
 
 # A shell starts what it puts into the background without SIGINT, and what the tests start would lack it as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same with nohup and SIGHUP; handled here, it is ignored by the run itself, and by nothing that the run starts.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture(scope="session")
