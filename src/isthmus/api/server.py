@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-import uvloop
 from fastapi import FastAPI
 
 from isthmus.api.app import make_app
@@ -43,8 +42,7 @@ def serve(home: Path, *, host: str | None = None, port: int | None = None, fd: i
         app = make_app(configuration, store, FileStore(home / "files"))
         address = configuration.house.api
         server = server_for(app, host or address.host, address.port if port is None else port)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
+        asyncio.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -55,7 +53,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 def handed_over(fd: int) -> socket.socket:
     """The listening socket behind the number, as the kernel knows it.
 
-    Uvicorn 0.54 takes any number for a Unix socket: clients then have no address.
+    Uvicorn 0.54 takes any number for a Unix socket: clients then have no address, and asyncio leaves Nagle's
+    algorithm on, which makes every answer 40 ms late. The same goes for a socket whose protocol Python doesn't know.
     """
     return socket.socket(fileno=fd)
 
