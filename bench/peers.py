@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,25 @@ def bash_rate(count: int) -> float:
     return count / _seconds(["bash", "-c", loop, "bash", str(count)])
 
 
+# The namespaces and the least of the mounts that an isolated job gets.
+_SANDBOX = "bwrap --unshare-all --die-with-parent --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp --".split()
+
+
 def xargs_rate(count: int, workers: int) -> float:
     """Programs a second with so many at once."""
+    return _xargs_rate(count, workers, ["/bin/true"])
+
+
+def sandboxed_rate(count: int, workers: int) -> float | None:
+    """Programs a second, each in a bubblewrap of its own; None where there is none."""
+    if shutil.which("bwrap") is None or subprocess.run([*_SANDBOX, "/bin/true"], capture_output=True).returncode:
+        return None
+    return _xargs_rate(count, workers, [*_SANDBOX, "/bin/true"])
+
+
+def _xargs_rate(count: int, workers: int, command: Sequence[str]) -> float:
     lines = "".join(f"{number}\n" for number in range(count))
-    return count / _seconds(["xargs", f"-P{workers}", "-n1", "/bin/true"], lines)
+    return count / _seconds(["xargs", f"-P{workers}", "-n1", *command], lines)
 
 
 def shell_latencies(count: int, every_s: float) -> list[float]:

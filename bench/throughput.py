@@ -29,6 +29,9 @@ def measure(options: Options) -> Iterator[Figure]:
     one_by_one = Peer("bash, one by one", bash)
     yield Figure("jobs.xargs", xargs, "1/s", one_by_one, note=f"xargs -P{WORKERS}")
     yield Figure("jobs.parsl", parsl, "1/s", one_by_one, note=f"{WORKERS} workers, up already; keeps nothing durable")
+    if (sandboxed := peers.sandboxed_rate(count, WORKERS)) is not None:
+        words = f"xargs -P{WORKERS}, each program in bubblewrap, with nothing around it"
+        yield Figure("jobs.xargs_bubblewrap", sandboxed, "1/s", Peer("Parsl", parsl), note=words)
     for kind in options.on("sqlite"):
         for isolation in ("auto", "none"):
             with database_url(kind) as url, gateway(House(url, isolation, WORKERS)) as ours:

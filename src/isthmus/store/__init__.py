@@ -48,7 +48,6 @@ from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
 from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
 from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User, UserChanges
 from isthmus.store.views import JobView, OutputView
-from isthmus.store.waking import Waking
 from isthmus.store.watch import Watch
 from isthmus.store.wishes import CancelAnswer, CancelOutcome, ChangedMeanwhile, JobChanges, Wish
 
@@ -109,7 +108,6 @@ class Store:
         self._database = database
         self._clock = clock
         self._writer = GroupWriter(database)
-        self._waking: Waking | None = None  # of the loop that asked last: a process has one
         self._watch = Watch(database)
 
     @classmethod
@@ -161,12 +159,8 @@ class Store:
         self, viewer: Viewer, new: NewJob, *, key: str | None = None, body_sha256: str | None = None
     ) -> asyncio.Future[Accepted]:
         """What `accept` would give, for the running event loop: the one method that does not block."""
-        loop = asyncio.get_running_loop()
-        waking = self._waking
-        if waking is None or waking.loop is not loop:
-            waking = self._waking = Waking(loop)
         asked = accepting.Asked(viewer, new, key, body_sha256)
-        return waking.wait_for(self._writer.soon(self._accept, asked))
+        return asyncio.wrap_future(self._writer.soon(self._accept, asked))
 
     def _accept(self, connection: Connection, requests: Sequence[accepting.Asked]) -> list[Accepted]:
         return accepting.accept(connection, requests, self._clock())

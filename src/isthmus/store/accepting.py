@@ -6,7 +6,6 @@ statements are built once: building one takes SQLAlchemy longer than running it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +19,6 @@ from isthmus.job import JobState
 from isthmus.store.conflicts import insert_missing
 from isthmus.store.filerows import readable
 from isthmus.store.ids import new_id
-from isthmus.store.manyrows import insert_rows
 from isthmus.store.records import Accepted, JobInput, NewJob, Viewer
 from isthmus.store.rows import Values, resources_values
 from isthmus.store.schema import definitions, events, idempotency, job_inputs, job_labels, jobs
@@ -91,7 +89,10 @@ def _earlier(connection: Connection, requests: Sequence[Asked], ids: Sequence[st
     if not keyed:
         return {}
     rows = [_key_row(job_id, asked, now) for job_id, asked in keyed.items()]
-    if insert_rows(connection, _insert_keys(connection.dialect.name), rows) == len(rows):
+    inserted = connection.execute(
+        _insert_keys(connection.dialect.name), rows, execution_options={"preserve_rowcount": True}
+    )
+    if inserted.rowcount == len(rows):
         return {}
     found = {job_id: _of_key(connection, asked) for job_id, asked in keyed.items()}
     return {job_id: known for job_id, known in found.items() if known.job_id != job_id}
@@ -164,15 +165,19 @@ def _visible(connection: Connection, viewer: Viewer, job_ids: set[str]) -> dict[
 
 
 def _insert(connection: Connection, entries: Sequence[_Entry], now: float) -> None:
-    insert_rows(connection, _INSERT_JOBS, [_job_row(entry, now) for entry in entries])
     labels = ((one.id, label) for one in entries for label in dict.fromkeys(one.new.labels))
-    insert_rows(connection, _INSERT_LABELS, [{"job_id": job_id, "label": label} for job_id, label in labels])
-    insert_rows(connection, _INSERT_INPUTS, [_input_row(one.id, file) for one in entries for file in one.new.files])
-    insert_rows(connection, _INSERT_EVENTS, [_event_row(entry, now) for entry in entries])
+    for statement, rows in (
+        (_INSERT_JOBS, [_job_row(entry, now) for entry in entries]),
+        (_INSERT_LABELS, [{"job_id": job_id, "label": label} for job_id, label in labels]),
+        (_INSERT_INPUTS, [_input_row(one.id, file) for one in entries for file in one.new.files]),
+        (_INSERT_EVENTS, [_event_row(entry, now) for entry in entries]),
+    ):
+        if rows:
+            connection.execute(statement, rows)
 
 
 def _event_row(entry: _Entry, now: float) -> Values:
-    body = json.dumps({"name": entry.new.name, "application": entry.new.application})
+    body = {"name": entry.new.name, "application": entry.new.application}
     return {"job_id": entry.id, "owner_id": entry.viewer.user_id, "at": now, "kind": "accepted", "body": body}
 
 
@@ -187,8 +192,8 @@ def _job_row(entry: _Entry, now: float) -> Values:
         "version": new.version,
         "digest": new.digest,
         "name": new.name,
-        "inputs": json.dumps(dict(new.inputs)),
-        "resources": json.dumps(resources_values(new.resources)),
+        "inputs": dict(new.inputs),
+        "resources": resources_values(new.resources),
         "restartable": new.restartable,
         "max_attempts": new.max_attempts,
         "parent_id": new.parent_id,
