@@ -24,7 +24,21 @@ def bash_rate(count: int) -> float:
 
 
 # The namespaces and the least of the mounts that an isolated job gets.
-_SANDBOX = "bwrap --unshare-all --die-with-parent --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp --".split()
+_SANDBOX = [
+    "bwrap",
+    "--unshare-all",
+    "--die-with-parent",
+    "--ro-bind",
+    "/",
+    "/",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
+    "--tmpfs",
+    "/tmp",
+    "--",
+]
 
 
 def xargs_rate(count: int, workers: int) -> float:
