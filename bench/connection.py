@@ -37,13 +37,17 @@ class Connection:
         """The answer's body. Refused: it was an error."""
         return self._ask("GET", path, "", b"")
 
+    def get_raw(self, path: str) -> bytes:
+        """The answer's body, of a path outside the API."""
+        return self._ask("GET", path, "", b"", below="")
+
     def post(self, path: str, body: bytes, key: str) -> bytes:
         """The answer's body, to JSON sent with this idempotency key. Refused: it was an error."""
         words = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {key}\r\n"
         return self._ask("POST", path, words, body)
 
-    def _ask(self, method: str, path: str, headers: str, body: bytes) -> bytes:
-        head = f"{method} {API}{path} HTTP/1.1\r\n{self._headers}{headers}\r\n"
+    def _ask(self, method: str, path: str, headers: str, body: bytes, below: str = API) -> bytes:
+        head = f"{method} {below}{path} HTTP/1.1\r\n{self._headers}{headers}\r\n"
         self._socket.sendall(head.encode("ascii") + body)
         status, content = self._answer()
         if status >= 400:

@@ -76,14 +76,22 @@ class Gateway:
     def connect(self) -> Connection:
         return Connection(self.port, self.token)
 
-    def start_api(self) -> None:
-        """The API process answers."""
-        process = self._start("api", "isthmus.api", str(self.home), "--port", str(self.port))
+    def start_api(self, module: str = "isthmus.api") -> None:
+        """The web process answers: the API alone, or with `isthmus.portal` the pages, too."""
+        process = self._start("api", module, str(self.home), "--port", str(self.port))
         wait_until(lambda: self._answers(process), "the API's first answer", START_S)
 
     def start_controller(self) -> None:
         """A controller process runs; what it has done yet is not waited for."""
         self._start("controller", "isthmus.controller", str(self.home), "--lease-timeout", "3")
+
+    def web_process(self) -> int:
+        """The web process' pid."""
+        return self._processes["api"].pid
+
+    def controller_process(self) -> int:
+        """The controller's pid."""
+        return self._processes["controller"].pid
 
     def kill_controller(self) -> None:
         """The controller is dead by SIGKILL, without a word."""
@@ -101,7 +109,7 @@ class Gateway:
     def cpu_s(self) -> float:
         """Processor seconds that the gateway has used, its supervisor, and the wrappers and programs that ended."""
         pids = {process.pid for process in self._processes.values()} | set(_processes_naming(str(self.cluster_root)))
-        return sum(map(_cpu_s, pids))
+        return sum(map(cpu_s_of, pids))
 
     def log(self, name: str) -> str:
         """What the process has said."""
@@ -224,7 +232,7 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     """User and system time of the process and of its children that were waited for; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

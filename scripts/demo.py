@@ -1,10 +1,11 @@
-"""The part of `scripts/demo` that comes after the set-up: a gateway, one job on real data, its results."""
+"""The part of `scripts/demo` that comes after the set-up: a gateway, a job on real data, and the same edited."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,16 +18,20 @@ from isthmus.cli.exits import ExitCode
 from isthmus.cli.following import follow
 from isthmus.client import Client, Job
 from isthmus.client.login import HOME_TOKEN, read_login
-from isthmus.config import ApiConfig
-from isthmus.errors import IsthmusError
+from isthmus.config import ApiConfig, read_configuration
+from isthmus.errors import IsthmusError, NotSignedIn
 from isthmus.job import JobState
 from isthmus.serve.home import make_home, name_programs
+from isthmus.store import Store
+from isthmus.store.users import FIRST_ADMINISTRATOR
 
 PROJECT = Path(__file__).resolve().parents[1]
 PROGRAMS = PROJECT / ".venvs"
 HOME = PROJECT / "demo-home"
 APPLICATION = "storm-clustering"
 RADAR = "pyart/testing/data/example_nexrad_level3_msg19"  # a storm over Alabama, 2 January 2015
+CORES_DBZ = 50
+PASSWORD = "demo.password"  # noqa: S105  the name of a file
 MOST_HOMES = 10
 SHOWN_STORMS = 5
 
@@ -48,7 +53,7 @@ def main() -> int:
             found = analyse(home)
             told = summary(found)
             if not once:
-                stay(home, found.job)
+                stay(home, found)
         if once:  # when the gateway has said its last word
             print(json.dumps(told), flush=True)
     except IsthmusError as fault:
@@ -67,6 +72,7 @@ def gateway_home() -> Iterator[Path]:
         home = HOME if number == 1 else HOME / str(number)
         make_home(home)
         name_programs(home, PROGRAMS)  # each time: the checkout may have been moved
+        keep_password(home)
         process = subprocess.Popen(
             [sys.executable, "-m", "isthmus.cli", "serve", "--home", str(home), "--port", str(free_port())],
             stdout=subprocess.PIPE,
@@ -85,6 +91,30 @@ def gateway_home() -> Iterator[Path]:
             break
         print(f"demo: another one runs from {home}; this one gets a home of its own", file=sys.stderr)
     raise IsthmusError("the gateway did not start; what it said stands above")
+
+
+def keep_password(home: Path) -> None:
+    """The administrator of a new home has a password, which its owner can read there."""
+    path = home / PASSWORD
+    if path.exists():
+        return
+    password = secrets.token_urlsafe(9)
+    with Store.open(read_configuration(home).database_url) as store:
+        store.ensure_administrator()
+        store.set_password(FIRST_ADMINISTRATOR, password)
+    path.touch(mode=0o600)
+    path.write_text(password, encoding="utf-8")
+
+
+def sign_in_words(home: Path) -> str:
+    """How to sign in to the portal."""
+    password = (home / PASSWORD).read_text(encoding="utf-8")
+    try:
+        with Store.open(read_configuration(home).database_url) as store:
+            store.verify_password(FIRST_ADMINISTRATOR, password)
+    except NotSignedIn:
+        return f"{FIRST_ADMINISTRATOR}, with the password that you chose"
+    return f"{FIRST_ADMINISTRATOR}, with the password {password}"
 
 
 def free_port() -> int:
@@ -170,15 +200,37 @@ def summary(found: Found) -> dict[str, object]:
     }
 
 
-def stay(home: Path, job: Job) -> None:
-    """The gateway goes on until Ctrl-C."""
+def stay(home: Path, found: Found) -> None:
+    """The gateway goes on until Ctrl-C, with an edited resubmission beside a completed job."""
     login = read_login(home / HOME_TOKEN)
     assert login is not None  # noqa: S101  serve has written it
-    print(f"\nThe API: {login.url}/api/v1 (described in {login.url}/openapi.json)")
-    print(f"Try:     export ISTHMUS_HOME={home}")
-    print(f"         .venv/bin/isthmus resubmit {job.id} --set threshold_dbz=50 --wait")
+    with Client(login.url, login.token) as gateway:
+        pages = [("The storms", f"/jobs/{found.job.id}")]
+        if found.job.state is JobState.COMPLETED:
+            edited = resubmit(gateway.job(found.job.id))
+            pages += [
+                (f"Only {CORES_DBZ} dBZ", f"/jobs/{edited.id}"),
+                ("Side by side", f"/compare?a={found.job.id}&b={edited.id}"),
+            ]
+    print(f"\nThe portal:    {login.url}")
+    print(f"Sign in as:    {sign_in_words(home)}")
+    for title, path in pages:
+        print(f"{title + ':':15}{login.url}{path}")
+    print(f"The API:       {login.url}/api/v1 (described in {login.url}/openapi.json)")
+    print(f"Command line:  export ISTHMUS_HOME={home}")
+    print(f"               .venv/bin/isthmus resubmit {found.job.id} --set threshold_dbz=30 --wait")
     print("Ctrl-C ends it.", flush=True)
     signal.pause()
+
+
+def resubmit(job: Job) -> Job:
+    """The same analysis with a higher threshold has ended, and what it changed was shown."""
+    print(f"\nThe same file again, for echoes of {CORES_DBZ} dBZ or more:", flush=True)
+    edited = job.resubmit(job_name="Only the strong cores", threshold_dbz=CORES_DBZ).wait()
+    for change in edited.diff(job):
+        print(f"  {change.field}: {change.b} -> {change.a}")
+    print(f"  {edited.state}", flush=True)
+    return edited
 
 
 if __name__ == "__main__":

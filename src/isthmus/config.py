@@ -11,10 +11,11 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
 
 from isthmus.errors import ConfigurationError
 
@@ -54,12 +55,71 @@ class ApplicationsConfig(_Strict):
     disable: tuple[str, ...] = ()
 
 
+class LimitsConfig(_Strict):
+    """`[limits]`: how many GiB a user may hold (0: any number); `[limits.users]` says otherwise for some, by name."""
+
+    storage_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    users: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+
+
+class MailConfig(_Strict):
+    """`[mail]`: the server that mails about jobs are handed to; without a `host` none is sent.
+
+    `tls` is `starttls`, `implicit` or, to this machine only, `none`. The password is in `password_file`, or in
+    ISTHMUS_MAIL_PASSWORD. `public_url` is where people find the gateway: mails lead there.
+    """
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]*$")] = ""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    ca_file: Path | None = None
+    user: str = ""
+    password_file: Path | None = None
+    sender: Annotated[str, Field(pattern=r"^([!-;=?A-~]+@[A-Za-z0-9.-]+)?$", max_length=254)] = ""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$")] = ""
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+    @model_validator(mode="after")
+    def _can_send(self) -> MailConfig:
+        if not self.host:
+            return self
+        if missing := [name for name in ("sender", "public_url") if not getattr(self, name)]:
+            raise ValueError(f"with a host, {' and '.join(missing)} must be given too")
+        if self.tls == "none" and not _is_loopback(self.host):
+            raise ValueError('tls = "none" is for a mail server on this machine only: use "starttls" or "implicit"')
+        return self
+
+    @property
+    def server_port(self) -> int:
+        return self.port or {"starttls": 587, "implicit": 465, "none": 25}[self.tls]
+
+    def password(self) -> str:
+        """The password, read where it is kept; empty without a `user`. ConfigurationError: it can't be read."""
+        if not self.user:
+            return ""
+        if self.password_file is None:
+            return os.environ.get("ISTHMUS_MAIL_PASSWORD", "")
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigurationError(f"mail.password_file can't be read: {fault}") from fault
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class HouseConfig(_Strict):
     """`isthmus.toml` as a whole."""
 
     database: DatabaseConfig = DatabaseConfig()
     api: ApiConfig = ApiConfig()
     applications: ApplicationsConfig = ApplicationsConfig()
+    mail: MailConfig = MailConfig()
+    limits: LimitsConfig = LimitsConfig()
 
 
 class LocalConfig(_Strict):

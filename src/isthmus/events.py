@@ -79,7 +79,7 @@ class Follower:
 
     def offer(self, row: EventRow) -> None:
         """The row is in the line, if it concerns this follower and was not read from the store before."""
-        mine = self.viewer.is_admin or row.owner_id == self.viewer.user_id
+        mine = self.viewer.sees(row.owner_id, row.job_id)
         if self._ended or not mine or row.position <= self.reached or self.job_id not in (None, row.job_id):
             return
         if len(self._line) >= LINE_LENGTH:

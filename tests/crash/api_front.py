@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -31,6 +31,7 @@ class ApiFront:
 
     child: Child
     client: httpx.Client
+    letters: Callable[[str], str | None]
 
     @property
     def pid(self) -> int:
@@ -43,6 +44,7 @@ class ApiFront:
             "cluster": CLUSTER,
             "name": name,
             "inputs": {"kind": kind.value, "seconds": seconds},
+            "notices": self.letters(name),
         }
         return str(self._post("/api/v1/jobs", body, {"Idempotency-Key": name})["id"])
 
@@ -100,7 +102,7 @@ def api_front(rig: Rig, failpoints: str = "") -> ApiFront:
         headers={"Authorization": f"Bearer {rig.address.token}"},
         timeout=_ANSWER_S,
     )
-    front = ApiFront(child, client)
+    front = ApiFront(child, client, rig.letters)
     try:
         front.wait_until_ready()
     except FrontGone:

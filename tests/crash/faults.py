@@ -24,7 +24,8 @@ SUPERVISOR_PLACES = (
     "supervisor.after_fork",
     "supervisor.after_end",
 )
-PLACES = frozenset((*CONTROLLER_PLACES, *STORE_PLACES, *SUPERVISOR_PLACES))
+MAIL_PLACE = "mailing.after_250"
+PLACES = frozenset((*CONTROLLER_PLACES, *STORE_PLACES, *SUPERVISOR_PLACES, MAIL_PLACE))
 
 _REACHED = re.compile(r"""reach\(f?["']([^"']+)["']\)""")
 _ACTION = "{action.name.lower()}"

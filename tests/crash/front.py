@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ class StoreFront:
     """Requests go to a process of `main` below."""
 
     child: Child
+    letters: Callable[[str], str | None]
 
     @property
     def pid(self) -> int:
@@ -34,7 +36,8 @@ class StoreFront:
 
     def submit(self, name: str, kind: Kind, seconds: float, *, restartable: bool) -> str:
         """The job's id. FrontGone: no answer came, and the job may or may not be there."""
-        return self._ask({"submit": name, "kind": kind.value, "seconds": seconds, "restartable": restartable})
+        asked = {"submit": name, "kind": kind.value, "seconds": seconds, "restartable": restartable}
+        return self._ask({**asked, "notices": self.letters(name)})
 
     def cancel(self, job_id: str) -> None:
         """The wish is stored. FrontGone: it may or may not be."""
@@ -47,7 +50,7 @@ class StoreFront:
             if pipe is not None:
                 pipe.close()
 
-    def _ask(self, request: dict[str, str | float | bool]) -> str:
+    def _ask(self, request: dict[str, str | float | bool | None]) -> str:
         stdin, stdout = self.child.popen.stdin, self.child.popen.stdout
         assert stdin is not None
         assert stdout is not None
@@ -69,7 +72,7 @@ class StoreFront:
 
 def store_front(rig: Rig, failpoints: str = "") -> StoreFront:
     """A new front process of this rig."""
-    return StoreFront(rig.start("front", [str(Path(__file__)), str(rig.home)], failpoints, talks=True))
+    return StoreFront(rig.start("front", [str(Path(__file__)), str(rig.home)], failpoints, talks=True), rig.letters)
 
 
 def main(home: Path) -> None:
@@ -120,6 +123,7 @@ def new_job(definition: Application, request: dict[str, Any]) -> NewJob:
         resources=Resources(walltime_s=600),
         inputs={"kind": request["kind"], "seconds": request["seconds"]},
         restartable=definition.restartable,
+        notices=request["notices"],
     )
 
 

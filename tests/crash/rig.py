@@ -162,6 +162,7 @@ class Rig:
     lease_timeout_s: float = 1.0
     open_front: Callable[[Rig, str], Front] | None = None  # its second argument arms failpoints
     sleep_s: Callable[[], float] = lambda: inf  # how long a frozen controller sleeps if nobody wakes it
+    letters: Callable[[str], str | None] = lambda name: None  # by a job's name: what its user is to be told of
     asked: dict[str, Asked] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     to_come: list[tuple[tuple[str, ...], Callable[[], None]]] = field(default_factory=list)

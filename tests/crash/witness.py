@@ -342,7 +342,7 @@ _STEPS = "SELECT job, at, body FROM events WHERE kind = 'state' ORDER BY id"
 
 def read_shown(database_url: str) -> list[Shown]:
     """Every job as the database shows it, with the states that were shown before."""
-    jobs, tags, steps = _select(database_url, (_JOBS, _TAGS, _STEPS))
+    jobs, tags, steps = select(database_url, (_JOBS, _TAGS, _STEPS))
     tags_of, steps_of = defaultdict(list), defaultdict(list)
     for number, tag in tags:
         tags_of[number].append(str(tag))
@@ -367,11 +367,11 @@ def read_shown(database_url: str) -> list[Shown]:
 
 def read_states(database_url: str) -> dict[str, str]:
     """Each job's state by its name: the little of `read_shown` that can be asked for often."""
-    (rows,) = _select(database_url, ("SELECT name, state FROM jobs",))
+    (rows,) = select(database_url, ("SELECT name, state FROM jobs",))
     return {str(name): str(state) for name, state in rows}
 
 
-def _select(database_url: str, statements: Sequence[str]) -> list[list[tuple[object, ...]]]:
+def select(database_url: str, statements: Sequence[str]) -> list[list[tuple[object, ...]]]:
     """The rows of each statement, all as of one moment."""
     kind, _, rest = database_url.partition("://")
     if kind.startswith("postgresql"):

@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 
 from isthmus.api import make_app
-from isthmus.api.server import handed_over, server_for
+from isthmus.api.server import Maker, handed_over, server_for
 from isthmus.application import Json
 from isthmus.config import Configuration, HouseConfig, read_configuration
 from isthmus.facts import OutputFile
@@ -97,7 +97,11 @@ class Rig:
     _people: int = 0
 
     def person(
-        self, name: str, role: Role = Role.USER, scopes: tuple[Scope, ...] = tuple(Scope), password: str = PASSWORD
+        self,
+        name: str,
+        role: Role = Role.USER,
+        scopes: tuple[Scope, ...] = tuple(Scope),
+        password: str | None = PASSWORD,
     ) -> Person:
         """A new user whose name begins so, signed in with a token of these scopes."""
         self._people += 1
@@ -109,6 +113,10 @@ class Rig:
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         client = httpx.Client(base_url=f"{self.address}/api/v1", headers=headers, timeout=20)
+        return self.adopt(client)
+
+    def adopt(self, client: httpx.Client) -> httpx.Client:
+        """The client is closed with the gateway."""
         self._clients.append(client)
         return client
 
@@ -199,7 +207,10 @@ def write_application(home: Path, text: str = ECHO, name: str = "echo") -> Path:
 
 @contextmanager
 def serving(
-    home: Path, database_url: str | None = None, settings: Mapping[str, Mapping[str, Json]] | None = None
+    home: Path,
+    database_url: str | None = None,
+    settings: Mapping[str, Mapping[str, Json]] | None = None,
+    make: Maker = make_app,
 ) -> Iterator[Rig]:
     """The gateway in `home`, served until the block ends; `settings` are sections of its isthmus.toml."""
     configuration = read_configuration(home)
@@ -209,7 +220,7 @@ def serving(
         write_application(home)
     with Store.open(configuration.database_url) as store:
         files = FileStore(home / "files")
-        app = make_app(configuration, store, files)
+        app = make(configuration, store, files)
         with _listening() as listener, _running(server_for(app, "127.0.0.1", 0), listener) as server:
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
             rig = Rig(configuration, store, files, address, server)

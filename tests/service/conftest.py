@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from isthmus.portal import make_site
 from isthmus.store.users import Role
 from tests.service.api_rig import DATABASES, Person, Rig, serving, serving_on
 from tests.service.gateway_process import PASSWORD, GatewayProcess
@@ -28,6 +29,14 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def rig_on_each_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A gateway as a module's `rig` that is on SQLite and then on PostgreSQL: its tests run once on each."""
     with serving_on(request, tmp_path_factory.mktemp("home")) as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A gateway as a module's `rig`, with the pages beside the API; `portal_rig.signed_in` opens a browser on it."""
+    with serving(tmp_path_factory.mktemp("home"), make=make_site) as rig:
+        rig.person("first", Role.ADMIN)
         yield rig
 
 

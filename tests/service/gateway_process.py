@@ -85,6 +85,8 @@ class GatewayProcess:
 
     folder: Path
     words: tuple[str, ...] = ("--port", "0")
+    applications: Mapping[str, str] = field(default_factory=lambda: {"counting": COUNTING})
+    cluster: str = "[local]\ngrace_s = 0.5\n"
     said: str = ""
     _process: subprocess.Popen[str] | None = field(default=None)
 
@@ -107,9 +109,10 @@ class GatewayProcess:
         """The gateway answers; `said` holds its first lines."""
         applications = self.home / "applications"
         applications.mkdir(parents=True, exist_ok=True)
-        (applications / "counting.yaml").write_text(COUNTING, encoding="utf-8")
+        for name, text in self.applications.items():
+            (applications / f"{name}.yaml").write_text(text, encoding="utf-8")
         (self.home / "clusters.d").mkdir(exist_ok=True)
-        (self.home / "clusters.d/local.toml").write_text("[local]\ngrace_s = 0.5\n", encoding="utf-8")
+        (self.home / "clusters.d/local.toml").write_text(self.cluster, encoding="utf-8")
         log = (self.folder / "serve.log").open("a", encoding="utf-8")
         self._process = subprocess.Popen(
             command("serve", *self.words),

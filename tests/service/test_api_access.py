@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from isthmus.api.openapi import describe
+from isthmus.store.audit import Actor
 from isthmus.store.users import Role
 from tests.service.api_rig import PASSWORD, Person, Rig, serving
 from tests.service.test_api_files import uploaded
@@ -29,7 +30,11 @@ OWN = {
     "GET /jobs",
     "GET /jobs/counts",
     "GET /me",
+    "GET /me/usage",
+    "GET /projects",
+    "GET /shares",
     "GET /tokens",
+    "PATCH /me",
     "POST /files",
     "POST /jobs",
     "POST /me/password",
@@ -40,15 +45,28 @@ OWN = {
 BULK = {"POST /jobs/cancel", "POST /jobs/resubmit"}
 """What answers job by job: not found for another's."""
 
-ADMINISTRATORS = {"GET /applications/broken", "GET /users", "POST /users", "PATCH /users/{name}"}
+ADMINISTRATORS = {
+    "DELETE /projects/{name}/members/{user}",
+    "GET /applications/broken",
+    "GET /audit",
+    "GET /users",
+    "PATCH /clusters/{name}",
+    "PATCH /projects/{name}",
+    "PATCH /users/{name}",
+    "POST /projects",
+    "POST /users",
+    "PUT /projects/{name}/members/{user}",
+}
 
 OTHERS = {
     "DELETE /files/{file_id}",
     "DELETE /jobs/{job_id}",
+    "DELETE /jobs/{job_id}/shares/{share_id}",
     "DELETE /tokens/{token_id}",
     "GET /files/{file_id}",
     "GET /files/{file_id}/content",
     "GET /jobs/{job_id}",
+    "GET /jobs/{job_id}/audit",
     "GET /jobs/{job_id}/diff/{other_id}",
     "GET /jobs/{job_id}/events",
     "GET /jobs/{job_id}/events/stream",
@@ -58,10 +76,13 @@ OTHERS = {
     "GET /jobs/{job_id}/outputs.zip",
     "GET /jobs/{job_id}/outputs/{name}",
     "GET /jobs/{job_id}/script",
+    "GET /jobs/{job_id}/shares",
     "GET /jobs/{job_id}/why",
+    "GET /projects/{name}",
     "PATCH /jobs/{job_id}",
     "POST /jobs/{job_id}/cancel",
     "POST /jobs/{job_id}/resubmit",
+    "POST /jobs/{job_id}/shares",
 }
 """What names one thing: not found for everybody but its owner and administrators."""
 
@@ -80,11 +101,16 @@ def things(rig: Rig) -> Things:
     job_id = submitted(owner, files={"paper": uploaded(owner)})
     rig.run_to_end(job_id, {"said.txt": b"secret", "stdout": b"secret"})
     (token,) = owner.client.get("/tokens").json()["tokens"]
+    rig.store.create_project("said", HOUSE)
+    rig.store.add_member("said", owner.name, HOUSE)
+    share = owner.client.post(f"/jobs/{job_id}/shares", json={"project": "said"}).json()
     parameters = {
         "job_id": job_id,
         "other_id": job_id,
         "file_id": uploaded(owner),
         "token_id": token["id"],
+        "share_id": share["id"],
+        "user": owner.name,
         "name": "said",
         "stream": "stdout",
     }
@@ -133,7 +159,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /me/password": {"old": PASSWORD, "new": PASSWORD},
     "POST /users": {"name": "mallory", "password": PASSWORD, "role": "admin"},
     "PATCH /users/{name}": {"role": "admin"},
+    "PATCH /clusters/{name}": {"closed": True, "reason": "malice"},
+    "PATCH /projects/{name}": {"name": "mine"},
+    "POST /projects": {"name": "mine"},
+    "POST /jobs/{job_id}/shares": {"link": True},
 }
+HOUSE = Actor(None, "a test")
 
 
 def ask(client: Any, route: str, things: Things) -> tuple[int, str]:
@@ -183,7 +214,7 @@ def test_what_everybody_may_do_shows_nothing_of_others(rig: Rig, things: Things,
     echo = Things(things.owner, {**things.parameters, "name": "echo"})
     status, words = ask(mallory.client, route, echo)
     assert status in (200, 201, 204), words
-    assert not any(things.parameters[name] in words for name in ("job_id", "file_id", "token_id"))
+    assert not any(things.parameters[name] in words for name in ("job_id", "file_id", "token_id", "share_id"))
     assert things.owner.name not in words
 
 

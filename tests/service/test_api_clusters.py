@@ -12,6 +12,7 @@ import pytest
 from isthmus.api.responses import ClusterList, JobOut
 from isthmus.application import Json
 from isthmus.store import Lease
+from isthmus.store.users import Role
 from tests.service.api_rig import ECHO, Person, Rig, serving, until, write_application
 from tests.service.test_api_jobs import HELLO, faults, submitted
 
@@ -50,6 +51,50 @@ def test_a_cluster_is_shown_as_it_last_described_itself(rig: Rig, ada: Person) -
     assert east["limits"] == {"cpus": 8, "memory_mib": 2048, "gpus": 0, "nodes": 1}
     assert (east["isolation"], east["notes"]) == ("bubblewrap", ["no gpus"])
     assert known(ada, "north")["enabled"] is False
+
+
+def test_calls_and_failures_are_shown_as_the_controller_counted_them(rig: Rig, ada: Person) -> None:
+    counted: dict[str, Json] = {"calls_per_minute": {"observe": 12.0, "submit": 1}, "recent_failures": []}
+    failures: list[Json] = [{"at": 1.5, "words": "observe: no supervisor"}, {"at": "soon"}, 7]
+    rig.store.report_cluster(lease(rig, "east"), "east", json.dumps({**STATUS, **counted}), time.time())
+    until(lambda: known(ada, "east")["status"] is not None, "the status is shown")
+    status = known(ada, "east")["status"]
+    assert isinstance(status, dict)
+    assert (status["calls_per_minute"], status["recent_failures"]) == ({"observe": 12.0, "submit": 1.0}, [])
+    before = known(ada, "east")["seen_at"]
+    rig.store.report_calls(lease(rig, "east"), "east", {**counted, "recent_failures": failures})
+
+    def told() -> list[Json]:
+        status = known(ada, "east")["status"]
+        assert isinstance(status, dict) and status["queued"] == 3, "its last description stays"
+        found = status["recent_failures"]
+        return found if isinstance(found, list) else []
+
+    until(told, "the failure is shown")
+    assert told() == [{"at": "1970-01-01T00:00:01.500Z", "words": "observe: no supervisor"}]
+    assert known(ada, "east")["seen_at"] == before, "nothing was heard of it"
+
+
+def test_an_administrator_closes_a_cluster_for_new_jobs_and_opens_it(rig: Rig, ada: Person) -> None:
+    root = rig.person("root", Role.ADMIN).client
+    closed = root.patch("/clusters/east", json={"closed": True, "reason": "maintenance"}).json()
+    assert (closed["name"], closed["closed_reason"]) == ("east", "maintenance")
+    refused = ada.client.post("/jobs", json={**HELLO, "cluster": "east"})
+    assert faults(refused) == {"cluster": "cluster_closed"}
+    assert "maintenance" in refused.json()["detail"]
+    assert root.patch("/clusters/east", json={"closed": False}).json()["closed_reason"] is None
+    assert submitted(ada, cluster="east")
+
+
+@pytest.mark.parametrize(("body", "field"), [({"closed": True}, "reason"), ({"closed": True, "reason": " "}, "reason")])
+def test_a_cluster_is_closed_for_a_reason(rig: Rig, body: dict[str, object], field: str) -> None:
+    refused = rig.person("root", Role.ADMIN).client.patch("/clusters/east", json=body)
+    assert (refused.status_code, list(faults(refused))) == (422, [field])
+
+
+def test_a_cluster_that_is_not_there_is_not_closed(rig: Rig) -> None:
+    body = {"closed": True, "reason": "x"}
+    assert rig.person("root", Role.ADMIN).client.patch("/clusters/south", json=body).status_code == 404
 
 
 def test_a_job_larger_than_any_node_is_refused(rig: Rig, ada: Person) -> None:

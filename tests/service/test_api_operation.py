@@ -76,7 +76,7 @@ def test_a_route_or_method_that_is_not_there_is_a_problem_document(rig: Rig) -> 
     for answer, status in ((ada.client.get("/nowhere"), 404), (ada.client.put("/me"), 405)):
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["content-type"] == "application/problem+json"
-    assert ada.client.put("/me").headers["allow"] == "GET"
+    assert ada.client.put("/me").headers["allow"] == "GET, PATCH"
 
 
 def test_the_process_serves_a_handed_over_socket_and_ends_at_sigterm_with_open_streams(tmp_path: Path) -> None:

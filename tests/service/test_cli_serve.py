@@ -99,10 +99,10 @@ def test_a_second_gateway_of_the_same_home_is_refused_with_the_first_s_address(g
 def test_a_killed_api_is_started_again_and_no_request_is_refused(gateway: GatewayProcess) -> None:
     with client_of(gateway) as client:
         job = client.submit("counting", linger_s=1)
-        (first,) = gateway.processes("isthmus.api")
+        (first,) = gateway.processes("isthmus.portal")
         os.kill(first, signal.SIGKILL)
         assert job.wait(DEADLINE_S).state is JobState.COMPLETED
-    assert gateway.processes("isthmus.api") != [first]
+    assert gateway.processes("isthmus.portal") != [first]
 
 
 def test_a_killed_controller_is_started_again_and_jobs_go_on(gateway: GatewayProcess) -> None:
@@ -123,7 +123,7 @@ def test_when_serve_is_killed_its_processes_end_and_a_new_one_starts_at_once(gat
     gateway.words = ("--port", port)
     gateway.start()
     assert gateway.url.endswith(port)
-    assert len(gateway.processes("isthmus.api")) == 1
+    assert len(gateway.processes("isthmus.portal")) == 1
     with client_of(gateway) as client:
         assert client.job(job.id).wait(DEADLINE_S).state is JobState.COMPLETED
 
@@ -133,7 +133,7 @@ def test_a_job_goes_on_while_the_gateway_is_stopped(gateway: GatewayProcess) -> 
         job = client.submit("counting", upto=1, linger_s=2)
         until(lambda: job.refresh().state is JobState.RUNNING)
     assert gateway.stop() == 0
-    assert gateway.processes("isthmus.api") + gateway.processes("isthmus.controller") == []
+    assert gateway.processes("isthmus.portal") + gateway.processes("isthmus.controller") == []
     gateway.start()
     with client_of(gateway) as client:
         again = client.job(job.id).wait(DEADLINE_S)

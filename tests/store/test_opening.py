@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import Connection, create_engine, inspect, text
 
 from isthmus.errors import ConfigurationError, StorageFault
@@ -18,7 +19,7 @@ from isthmus.store.database import Database
 from isthmus.store.mounts import network_type
 from isthmus.store.opening import HEAD
 from isthmus.store.schema import metadata
-from isthmus.store.upgrading import head_of_migrations
+from isthmus.store.upgrading import _config, head_of_migrations
 from tests.postgres import PostgresServer
 
 
@@ -78,6 +79,24 @@ def _compare(migrated: str, fresh: str) -> None:
             found.append(described(connection))
         engine.dispose()
     assert found[0] == found[1]
+
+
+def test_what_a_database_of_the_first_version_holds_is_kept_and_tells_nobody(database_url: str) -> None:
+    config = _config()
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text(OLD_USER))
+    engine.dispose()
+
+    with Store.open(database_url) as store:
+        (user,) = store.users()
+        assert (user.name, user.email, user.notices) == ("ann", None, "")
+        assert store.is_at_head()
+
+
+OLD_USER = "INSERT INTO users (id, name, role, created_at, must_change_password) VALUES ('1', 'ann', 'user', 1.0, '0')"
 
 
 def test_the_newest_migration_is_the_one_the_program_asks_for() -> None:

@@ -145,6 +145,39 @@ def test_letting_jobs_out_steps_from_owner_to_owner_and_never_walks_the_queue(st
         assert "Index Cond" in plans[0] and "Seq Scan on jobs" not in "\n".join(plans), plans
 
 
+@pytest.fixture
+def crowded_bell(store: Store, crowd: str, ann: Viewer) -> str:
+    """A few thousand notices, nearly all seen and sent."""
+    engine = create_engine(crowd)
+    told = text(
+        "INSERT INTO notices (user_id, job, kind, at, message_id, mail_to, tries, next_try_at, fault, seen_at)"
+        " SELECT owner_id, number, 'ended', 1.0, CAST(number AS TEXT), 'a@b', 0,"
+        " CASE WHEN number % 1000 = 0 THEN 1.0 END, '', CASE WHEN number % 1000 = 0 THEN NULL ELSE 1.0 END FROM jobs"
+    )
+    with engine.begin() as connection:
+        connection.execute(told)
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE notices"))
+    engine.dispose()
+    return crowd
+
+
+def test_due_mails_unseen_notices_and_pages_of_them_are_found_by_their_index(
+    store: Store, crowded_bell: str, ann: Viewer
+) -> None:
+    for act, index in (
+        (lambda: store.due_letters(40.0, 100), "ix_notices_next_try_at"),
+        (store.outbox, "ix_notices_next_try_at"),
+        (lambda: store.unseen_notices(ann.user_id), "ix_notices_unseen"),
+        (lambda: store.notices(ann.user_id, 20), "ix_notices_user_id_id"),
+    ):
+        plans = list(_explained(crowded_bell, act, "notices"))
+        assert plans
+        for plan in plans:
+            assert index in plan or "notices_pkey" in plan or "pk_notices" in plan, plan
+            assert "Seq Scan on notices" not in plan and "SCAN notices\n" not in plan + "\n", plan
+
+
 def plans_of(store: Store, url: str, viewer: Viewer, query: ListQuery) -> Iterator[str]:
     """The database's plans for the statements that find a page's jobs."""
     return _explained(url, lambda: store.page(viewer, query), "deleted_at IS NULL")

@@ -92,7 +92,7 @@ def test_every_command_has_a_line_of_help() -> None:
 
 
 def test_no_line_of_help_is_cut() -> None:
-    for group in ((), ("users",)):
+    for group in ((), ("users",), ("projects",), ("clusters",)):
         commands = python("-m", "isthmus.cli", *group, "--help").stdout.split("Commands:")[1].split("Exit codes:")[0]
         cut = [line for line in commands.splitlines() if line.endswith(("...", "e.g."))]
         assert cut == []

@@ -10,7 +10,10 @@ import pytest
 from isthmus import client
 from isthmus.client import AsyncClient, AsyncJob, Client, Job
 
-CLIENT = ["application", "applications", "close", "find", "job", "jobs", "request", "run", "submit", "upload", "url"]
+CLIENT = [
+    *("application", "applications", "close", "find", "job", "jobs", "request", "run"),
+    *("shared", "submit", "upload", "url"),
+]
 JOB = [
     "application",
     "attempts",
@@ -30,7 +33,10 @@ JOB = [
     "resubmit",
     "script",
     "seconds",
+    "share",
+    "shares",
     "state",
+    "unshare",
     "wait",
     "waiting_reason",
     "why",
@@ -57,6 +63,7 @@ def test_the_module_s_public_names_are_these() -> None:
         "NoConnection",
         "OutputOf",
         "OutputRecord",
+        "ShareRecord",
         "UploadRecord",
     ]
     assert all(hasattr(client, name) for name in client.__all__)

@@ -67,7 +67,7 @@ def test_a_broken_cluster_file_disables_that_cluster_only(tmp_path: Path) -> Non
     ("text", "said"),
     [
         ("applications.enabled = []", "applications.enabled: unknown key; did you mean 'enable'?"),
-        ("apps = 1", "apps: unknown key; known: api, applications, database"),
+        ("apps = 1", "apps: unknown key; known: api, applications, database, limits, mail"),
     ],
 )
 def test_an_unknown_key_is_told_with_a_near_one_or_with_all(tmp_path: Path, text: str, said: str) -> None:
@@ -75,3 +75,50 @@ def test_an_unknown_key_is_told_with_a_near_one_or_with_all(tmp_path: Path, text
     with pytest.raises(ConfigurationError) as told:
         read_configuration(tmp_path)
     assert told.value.message == f"{tmp_path / 'isthmus.toml'}: {said}"
+
+
+MAIL = 'host = "mail.example.org"\nsender = "isthmus@example.org"\npublic_url = "https://gateway.example.org"\n'
+
+
+def test_a_mail_server_is_asked_for_tls_at_the_usual_port_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "isthmus.toml").write_text(f"[mail]\n{MAIL}")
+    mail = read_configuration(tmp_path).house.mail
+    assert (mail.tls, mail.server_port, mail.password()) == ("starttls", 587, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('host = "mail.example.org"', "with a host, sender and public_url must be given too"),
+        (f'{MAIL}tls = "none"', 'tls = "none" is for a mail server on this machine only'),
+        (f'{MAIL}tls = "ssl"', "'starttls', 'implicit' or 'none'"),
+        (MAIL.replace("isthmus@", "Isthmus <isthmus@"), "mail.sender"),
+        (MAIL.replace("https://", ""), "mail.public_url"),
+        (MAIL.replace("mail.example", "mail example"), "mail.host"),
+    ],
+)
+def test_mail_settings_that_can_not_be_right_are_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "isthmus.toml").write_text(f"[mail]\n{text}")
+    with pytest.raises(ConfigurationError) as told:
+        read_configuration(tmp_path)
+    assert said in told.value.message
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_a_mail_server_on_this_machine_may_do_without_tls(tmp_path: Path, host: str) -> None:
+    text = MAIL.replace("mail.example.org", host)
+    (tmp_path / "isthmus.toml").write_text(f'[mail]\n{text}tls = "none"')
+    assert read_configuration(tmp_path).house.mail.server_port == 25
+
+
+def test_a_mail_password_stands_in_its_file_or_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISTHMUS_MAIL_PASSWORD", "from the environment")
+    (tmp_path / "password").write_text("from the file\n")
+    (tmp_path / "isthmus.toml").write_text(f'[mail]\n{MAIL}user = "gateway"\n')
+    mail = read_configuration(tmp_path).house.mail
+    assert mail.password() == "from the environment"
+    assert mail.model_copy(update={"password_file": tmp_path / "password"}).password() == "from the file"
+    with pytest.raises(ConfigurationError, match="password_file"):
+        mail.model_copy(update={"password_file": tmp_path / "missing"}).password()

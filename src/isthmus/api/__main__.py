@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from isthmus.api import serve
 
 
-def main() -> None:
+def main(program: str, description: str, serve: Callable[..., None]) -> None:
     """Reads the arguments and serves until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="isthmus api", description="Serves the REST API.")
+    parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("home", type=Path)
     parser.add_argument("--host", help="the address to listen at; isthmus.toml says which by default")
     parser.add_argument("--port", type=int, help="the port to listen at; isthmus.toml says which by default")
@@ -20,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("isthmus api", "Serves the REST API.", serve)

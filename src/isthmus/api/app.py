@@ -10,7 +10,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from isthmus.api import applications, clusters, families, files, health, jobs, outputs, people, streams
+from isthmus.api import (
+    applications,
+    audit,
+    clusters,
+    families,
+    files,
+    health,
+    jobs,
+    outputs,
+    people,
+    projects,
+    sharing,
+    streams,
+)
 from isthmus.api.authentication import SignInRequired, Tokens
 from isthmus.api.limits import MAX_BODY_BYTES, MAX_SIGN_IN_BYTES, BodyLimit, PasswordGate
 from isthmus.api.metrics import Figures, Timing
@@ -68,14 +81,14 @@ def _services(gateway: Gateway) -> Services:
     def jobs_by_state() -> dict[JobState, int]:
         return {state: found.n for state, found in gateway.store.counts(_GATEWAY_ITSELF, _COUNT_BOUND).items()}
 
-    figures = Figures(jobs_by_state, lambda: tail.followers)
+    figures = Figures(jobs_by_state, lambda: tail.followers, gateway.store.outbox)
     return Services(gateway, tail, Tokens(gateway.store), PasswordGate(), figures)
 
 
 def _api() -> APIRouter:
     """Fixed paths come before those with an id in their place."""
     api = APIRouter(prefix=PREFIX)
-    for part in (applications, families, jobs, outputs, streams, files, clusters):
+    for part in (applications, families, jobs, outputs, streams, files, clusters, sharing, projects, audit):
         api.include_router(part.router)
     for router in (people.me, people.tokens, people.users):
         api.include_router(router)

@@ -20,11 +20,16 @@ from isthmus.gateway.catalogue import Entry, Listing
 from isthmus.gateway.clusters import KnownCluster, runs_on
 from isthmus.gateway.submission import files_by_input
 from isthmus.job import Attempt, Resources
+from isthmus.store.audit import AuditRow
 from isthmus.store.filerows import Upload
 from isthmus.store.history import EventRow
 from isthmus.store.listing import JobSummary
+from isthmus.store.notices import NoticeChoice
+from isthmus.store.projects import Project
 from isthmus.store.records import JobInput
-from isthmus.store.users import NewToken, Scope, Token, User
+from isthmus.store.shares import Share
+from isthmus.store.usage import Usage
+from isthmus.store.users import Identity, NewToken, Scope, Token, User
 from isthmus.store.views import JobView, OutputView
 from isthmus.store.wishes import CancelAnswer, CancelOutcome
 
@@ -156,6 +161,7 @@ def job_document(job: JobView) -> Document:
         "ended_at": moment_or_none(job.ended_at),
         "exit_code": job.exit_code,
         "owner": job.owner,
+        "project": job.project,
         "parent": job.parent_id,
         "children": list(job.children),
         "inputs": dict(job.inputs),
@@ -167,6 +173,7 @@ def job_document(job: JobView) -> Document:
         "cancel_requested_at": moment_or_none(job.cancel_requested_at),
         "archived_at": moment_or_none(job.archived_at),
         "deleted_at": moment_or_none(job.deleted_at),
+        "notices": job.notices,
         "seq": job.seq,
     }
 
@@ -268,6 +275,8 @@ def cluster_document(cluster: KnownCluster) -> Document:
             "nodes": nodes,
             "isolation": status.isolation,
             "notes": notes,
+            "calls_per_minute": dict(status.calls_per_minute),
+            "recent_failures": [{"at": moment(one.at), "words": one.words} for one in status.recent_failures],
         }
         if status
         else None,
@@ -299,6 +308,16 @@ def _scopes(scopes: frozenset[Scope]) -> list[Json]:
     return [scope.value for scope in Scope if scope in scopes]
 
 
+def me_document(identity: Identity, choice: NoticeChoice) -> Document:
+    return {
+        "name": identity.name,
+        "role": identity.role.value,
+        "scopes": _scopes(identity.scopes),
+        "email": choice.email,
+        "notices": choice.notices,
+    }
+
+
 def user_document(user: User) -> Document:
     return {
         "id": user.id,
@@ -307,4 +326,49 @@ def user_document(user: User) -> Document:
         "disabled": user.disabled_at is not None,
         "created_at": moment(user.created_at),
         "must_change_password": user.must_change_password,
+    }
+
+
+# --- shares, projects, audit, usage ------------------------------------------------------------
+def share_document(share: Share) -> Document:
+    return {
+        "id": share.id,
+        "job": share.job_id,
+        "kind": share.kind.value,
+        "name": share.name,
+        "by": share.by,
+        "created_at": moment(share.created_at),
+        "expires_at": moment_or_none(share.expires_at),
+    }
+
+
+def project_document(project: Project) -> Document:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "created_at": moment(project.created_at),
+        "members": list(project.members),
+    }
+
+
+def audit_document(row: AuditRow) -> Document:
+    return {
+        "id": row.id,
+        "at": moment(row.at),
+        "user": row.user,
+        "kind": row.kind.value,
+        "job": row.job_id,
+        "words": row.words,
+        "address": row.address,
+    }
+
+
+def usage_document(usage: Usage, limit_bytes: int | None) -> Document:
+    return {
+        "held_bytes": usage.held_bytes,
+        "limit_bytes": limit_bytes,
+        "upload_bytes": usage.upload_bytes,
+        "output_bytes": usage.output_bytes,
+        "jobs_waiting": usage.jobs_waiting,
+        "jobs_running": usage.jobs_running,
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from isthmus.api.authentication import Reader, Submitter
+from isthmus.api.access import opened_own
+from isthmus.api.authentication import Caller, Reader, Submitter
 from isthmus.api.documents import Document, answer, moment
 from isthmus.api.jobs import key_of, references, submitted
 from isthmus.api.problem import document, status_of
@@ -16,7 +17,7 @@ from isthmus.api.responses import BulkResubmitOut, Diff, Family, JobOut
 from isthmus.api.services import TheGateway
 from isthmus.application import Json
 from isthmus.errors import InvalidInput, IsthmusError
-from isthmus.gateway import By, Changes, Gateway, Key
+from isthmus.gateway import Changes, Gateway, Key
 from isthmus.store.listing import JobSummary
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 @router.post("/resubmit", response_model=BulkResubmitOut)
 def resubmit_jobs(
-    body: BulkResubmitBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None
+    request: Request, body: BulkResubmitBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None
 ) -> Response:
     """Each of these jobs is made anew with the same changes; one answer a job, in order.
 
@@ -35,16 +36,19 @@ def resubmit_jobs(
     return answer(
         {
             "results": [
-                _attempted(gateway, caller.by, job_id, changes, _numbered(whole, number))
+                _attempted(request, gateway, caller, job_id, changes, _numbered(whole, number))
                 for number, job_id in enumerate(body.jobs)
             ]
         }
     )
 
 
-def _attempted(gateway: Gateway, by: By, job_id: str, changes: Changes, key: Key | None) -> Document:
+def _attempted(
+    request: Request, gateway: Gateway, caller: Caller, job_id: str, changes: Changes, key: Key | None
+) -> Document:
     try:
-        made = gateway.resubmit(by, job_id, changes, key)
+        opened_own(request, gateway, caller, job_id)
+        made = gateway.resubmit(caller.by, job_id, changes, key)
     except IsthmusError as error:
         faults = error.faults if isinstance(error, InvalidInput) else ()
         return {
@@ -61,9 +65,15 @@ def _numbered(key: Key | None, number: int) -> Key | None:
 
 @router.post("/{job_id}/resubmit", response_model=JobOut, status_code=201, responses={200: {"model": JobOut}})
 def resubmit_job(
-    job_id: IdInPath, body: ChangesBody, gateway: TheGateway, caller: Submitter, key: IdempotencyKey = None
+    request: Request,
+    job_id: IdInPath,
+    body: ChangesBody,
+    gateway: TheGateway,
+    caller: Submitter,
+    key: IdempotencyKey = None,
 ) -> Response:
     """A new job with this one's inputs, version, cluster and resources, but for the changes; this one is its parent."""
+    opened_own(request, gateway, caller, job_id)
     named = key_of(key, f"resubmit {job_id}", body, gateway, caller.viewer)
     return submitted(gateway.resubmit(caller.by, job_id, _changes(body), named))
 
@@ -78,20 +88,26 @@ def _changes(body: ChangesBody) -> Changes:
         version=body.version,
         name=body.name,
         labels=None if body.labels is None else tuple(body.labels),
+        notices=body.notices,
     )
 
 
 @router.get("/{job_id}/diff/{other_id}", response_model=Diff)
-def compare_jobs(job_id: IdInPath, other_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def compare_jobs(
+    request: Request, job_id: IdInPath, other_id: IdInPath, gateway: TheGateway, caller: Reader
+) -> Response:
     """In what the two jobs' requests differ: inputs, files, version, cluster, resources, definition."""
+    for one in (job_id, other_id):
+        opened_own(request, gateway, caller, one)
     found = gateway.diff(caller.viewer, job_id, other_id)
     rows: list[Json] = [{"field": one.field, "a": one.a, "b": one.b} for one in found]
     return answer({"a": job_id, "b": other_id, "differences": rows})
 
 
 @router.get("/{job_id}/family", response_model=Family)
-def show_family(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def show_family(request: Request, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """The tree of resubmissions that the job belongs to."""
+    opened_own(request, gateway, caller, job_id)
     return answer({"tree": _tree(gateway.store.family(caller.viewer, job_id))})
 
 

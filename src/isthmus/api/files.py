@@ -18,7 +18,7 @@ from isthmus.api.requests import Id, IdInPath, Line
 from isthmus.api.responses import FileList, FileOut
 from isthmus.api.services import TheGateway
 from isthmus.api.uploads import FormFile, boundary_of, file_name, gathered, media_type_of
-from isthmus.errors import InputFault, InvalidInput
+from isthmus.errors import InputFault, InvalidInput, TooLarge
 from isthmus.files import FileStore, StoredFile
 
 router = APIRouter(prefix="/files", tags=["files"])
@@ -51,14 +51,21 @@ async def upload_file(
     boundary = boundary_of(sent_as)
     form = None if boundary is None else FormFile(boundary)
     body = request.stream() if form is None else form.content(request.stream())
-    max_bytes = gateway.configuration.house.api.max_upload_mib * 1024 * 1024
+    identity = caller.identity
+    room = await anyio.to_thread.run_sync(gateway.quota.room_bytes, identity.user_id, identity.name)
+    most = gateway.configuration.house.api.max_upload_mib * 1024 * 1024
     try:
-        stored = await _store(gateway.files, body, max_bytes)
+        stored = await _store(gateway.files, body, most if room is None else min(most, room))
+    except TooLarge as fault:
+        if room is None or room >= most:
+            raise
+        raise await anyio.to_thread.run_sync(gateway.quota.too_large, identity.user_id, identity.name) from fault
     except ClientDisconnect as gone:
         raise _unfinished() from gone
     called = file_name(name or (form.name if form else "") or "file")
     media_type = media_type_of(form.media_type if form else sent_as, called)
     upload = await anyio.to_thread.run_sync(gateway.store.add_upload, caller.viewer, stored, called, media_type)
+    gateway.quota.forget(identity.user_id)
     return answer(upload_document(upload), 201, {"Location": f"{request.url.path}/{upload.id}"})
 
 
@@ -112,4 +119,5 @@ def download_file(request: Request, file_id: IdInPath, gateway: TheGateway, call
 def delete_file(file_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
     """The upload is gone; jobs that take it keep its bytes."""
     gateway.store.delete_upload(caller.viewer, file_id)
+    gateway.quota.forget()
     return Response(status_code=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import shutil
+import time
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -14,9 +15,12 @@ from isthmus.api.metrics import MEDIA_TYPE
 from isthmus.api.openapi import errors
 from isthmus.api.responses import Health
 from isthmus.api.services import Services, Shared
+from isthmus.application import Json
 from isthmus.errors import NotAllowed, NotSignedIn
 
 router = APIRouter(tags=["operation"])
+
+LATE_S = 300.0
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Below this a gateway may fail to write down what it promised, so it says that it is not ready."""
@@ -25,14 +29,19 @@ MIN_FREE_BYTES = 64 * 1024 * 1024
 @router.get("/healthz", response_model=Health)
 async def is_alive() -> Response:
     """The process lives; nothing is said of what it needs."""
-    return answer({"status": "ok", "reasons": []})
+    return answer({"status": "ok", "reasons": [], "notes": []})
 
 
 @router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
 def is_ready(services: Shared) -> Response:
-    """The database answers and is at this version's schema, and the disk has room; else 503 with the reasons."""
+    """The database answers and is at this version's schema, and the disk has room; else 503 with the reasons.
+
+    `notes` tell of what does not keep the gateway from working: mails that wait.
+    """
     reasons = [*_database_reasons(services), *_disk_reasons(services)]
-    return answer({"status": "not ready" if reasons else "ok", "reasons": list(reasons)}, 503 if reasons else 200)
+    status = "not ready" if reasons else "ok"
+    notes: list[Json] = [] if reasons else [*_mail_notes(services)]
+    return answer({"status": status, "reasons": list(reasons), "notes": notes}, 503 if reasons else 200)
 
 
 def _database_reasons(services: Services) -> list[str]:
@@ -46,6 +55,15 @@ def _database_reasons(services: Services) -> list[str]:
 def _disk_reasons(services: Services) -> list[str]:
     free = shutil.disk_usage(services.gateway.files.root).free
     return [] if free >= MIN_FREE_BYTES else [f"the disk that holds the files has only {free // 1024 // 1024} MiB left"]
+
+
+def _mail_notes(services: Services) -> list[str]:
+    """Whether mails wait for longer than a server that works would let them; why, is for administrators."""
+    outbox = services.gateway.store.outbox()
+    waiting_s = 0.0 if outbox.oldest_at is None else time.time() - outbox.oldest_at
+    if waiting_s < LATE_S:
+        return []
+    return [f"{outbox.waiting} mails about jobs wait, the oldest for {waiting_s / 60:.0f} min"]
 
 
 @router.get(

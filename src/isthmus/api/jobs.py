@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from fastapi import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 
+from isthmus.api.access import actor_of, opened
 from isthmus.api.authentication import Reader, Submitter
 from isthmus.api.documents import (
     Document,
@@ -70,6 +72,8 @@ def request_of(body: SubmitBody) -> Request:
         inputs=body.inputs,
         files=references(body.files),
         resources=body.resources,
+        notices=body.notices,
+        project=body.project,
     )
 
 
@@ -94,6 +98,9 @@ def key_of(
     if key is None:
         return None
     said = body.model_dump(mode="json")
+    for name in ("notices", "project"):
+        if said.get(name, "") is None:
+            del said[name]  # it says what it said before there was such a field
     uploads = {one for given in body.files.values() for one in _several(given) if isinstance(one, str)}
     if uploads:
         known = gateway.store.upload_contents(viewer, uploads)
@@ -169,9 +176,12 @@ def cancel_jobs(body: BulkCancelBody, gateway: TheGateway, caller: Submitter) ->
 
 # --- one job ------------------------------------------------------------
 @router.get("/{job_id}", response_model=JobOut, responses={304: {"description": "not changed since"}})
-def show_job(job_id: IdInPath, gateway: TheGateway, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
+def show_job(
+    request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Reader, if_none_match: IfNoneMatch = None
+) -> Response:
     """Everything about one job; its ETag changes with everything that happens to it."""
-    response = _tagged(_document(gateway, caller.viewer, job_id))
+    access = opened(request, gateway, caller, job_id)
+    response = _tagged(_document(gateway, access.viewer, job_id))
     etag = response.headers["ETag"]
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
@@ -198,9 +208,9 @@ def _expected(if_match: str | None) -> int | None:
 
 
 @router.delete("/{job_id}", status_code=204, responses=errors(_409="the job has not ended"))
-def delete_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
+def delete_job(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
     """The job is out of every list, and its files are freed once nothing else refers to them."""
-    gateway.delete(caller.viewer, job_id)
+    gateway.delete(caller.viewer, job_id, actor_of(request, caller))
     return Response(status_code=204)
 
 
@@ -212,9 +222,9 @@ def cancel_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Resp
 
 
 @router.get("/{job_id}/why", response_model=Why)
-def explain_job(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def explain_job(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """Why the job waits, or how it ended, in sentences."""
-    job = gateway.store.job(caller.viewer, job_id)
+    job = gateway.store.job(opened(request, gateway, caller, job_id).viewer, job_id)
     return answer(
         {
             "state": job.state.value,
@@ -227,16 +237,16 @@ def explain_job(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Respon
 
 
 @router.get("/{job_id}/events", response_model=Events)
-def list_job_events(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def list_job_events(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """What happened to the job, oldest first."""
-    return answer(
-        {"events": [event_document(row) for row in gateway.store.events_of(caller.viewer, job_id, MAX_EVENTS)]}
-    )
+    viewer = opened(request, gateway, caller, job_id).viewer
+    return answer({"events": [event_document(row) for row in gateway.store.events_of(viewer, job_id, MAX_EVENTS)]})
 
 
 @router.get(
     "/{job_id}/script", response_class=PlainTextResponse, responses=errors(_409="it can't be rendered any more")
 )
-def show_script(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def show_script(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """What the job runs, as POSIX sh; its folders are shown as /job/inputs and /job/work."""
-    return PlainTextResponse(gateway.script(gateway.store.job(caller.viewer, job_id)))
+    viewer = opened(request, gateway, caller, job_id).viewer
+    return PlainTextResponse(gateway.script(gateway.store.job(viewer, job_id)))

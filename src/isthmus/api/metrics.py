@@ -11,15 +11,21 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isthmus.job import JobState
+from isthmus.store import Outbox
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Figures:
-    """One process's figures. `jobs_by_state` and `followers` are asked when somebody reads them."""
+    """One process's figures. `jobs_by_state`, `followers` and `outbox` are asked when somebody reads them."""
 
-    def __init__(self, jobs_by_state: Callable[[], Mapping[JobState, int]], followers: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        jobs_by_state: Callable[[], Mapping[JobState, int]],
+        followers: Callable[[], int],
+        outbox: Callable[[], Outbox],
+    ) -> None:
         self._registry = CollectorRegistry()
         self.requests = Histogram(
             "isthmus_request_seconds",
@@ -28,7 +34,7 @@ class Figures:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_Asked(jobs_by_state, followers))
+        self._registry.register(_Asked(jobs_by_state, followers, outbox))
 
     def text(self) -> bytes:
         """All figures in Prometheus' text form."""
@@ -36,8 +42,13 @@ class Figures:
 
 
 class _Asked(Collector):
-    def __init__(self, jobs_by_state: Callable[[], Mapping[JobState, int]], followers: Callable[[], int]) -> None:
-        self._jobs_by_state, self._followers = jobs_by_state, followers
+    def __init__(
+        self,
+        jobs_by_state: Callable[[], Mapping[JobState, int]],
+        followers: Callable[[], int],
+        outbox: Callable[[], Outbox],
+    ) -> None:
+        self._jobs_by_state, self._followers, self._outbox = jobs_by_state, followers, outbox
 
     def collect(self) -> Iterable[Metric]:
         jobs = GaugeMetricFamily("isthmus_jobs", "Jobs by state; counted up to a bound", labels=["state"])
@@ -45,6 +56,10 @@ class _Asked(Collector):
             jobs.add_metric([state.value], count)
         yield jobs
         yield GaugeMetricFamily("isthmus_event_readers", "Open event streams", value=self._followers())
+        outbox = self._outbox()
+        waits_s = 0.0 if outbox.oldest_at is None else max(0.0, time.time() - outbox.oldest_at)
+        yield GaugeMetricFamily("isthmus_mails_waiting", "Mails not yet handed to the mail server", outbox.waiting)
+        yield GaugeMetricFamily("isthmus_mails_oldest_seconds", "For how long the oldest of them waits", waits_s)
 
     def describe(self) -> Iterable[Metric]:
         return ()  # nothing is asked of the database at start

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from isthmus.api.access import opened
 from isthmus.api.authentication import Reader
 from isthmus.api.documents import answer, output
 from isthmus.api.downloads import FILE_RESPONSES, SAFE, attachment, file_response
@@ -22,9 +23,10 @@ MAX_PIECE = 1024 * 1024
 
 
 @router.get("/outputs", response_model=Outputs)
-def list_outputs(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def list_outputs(request: Request, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """The collected files, stdout and stderr among them."""
-    return answer({"outputs": [output(one) for one in gateway.store.job(caller.viewer, job_id).outputs]})
+    viewer = opened(request, gateway, caller, job_id).viewer
+    return answer({"outputs": [output(one) for one in gateway.store.job(viewer, job_id).outputs]})
 
 
 @router.get(
@@ -32,9 +34,10 @@ def list_outputs(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Respo
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def download_outputs(job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
+def download_outputs(request: Request, job_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """All collected files as one ZIP file, made while it is sent."""
-    job = gateway.with_files(caller.viewer, job_id)
+    job = gateway.with_files(opened(request, gateway, caller, job_id).viewer, job_id)
+    opened(request, gateway, caller, job_id, download="all outputs")
     headers = {**SAFE, "Content-Disposition": attachment(f"{job.id}.zip")}
     return StreamingResponse(zip_pieces(gateway.files, job.outputs), 200, headers, "application/zip")
 
@@ -49,7 +52,8 @@ def download_output(
     path: Annotated[OutputPath | None, Query()] = None,
 ) -> Response:
     """One collected file; `path` says which where the output has several."""
-    found = gateway.output(caller.viewer, job_id, name, path)
+    found = gateway.output(opened(request, gateway, caller, job_id).viewer, job_id, name, path)
+    opened(request, gateway, caller, job_id, download=found.path)
     return file_response(
         request,
         gateway.files.path(found.sha256),
@@ -79,6 +83,7 @@ def download_output(
     },
 )
 def read_log(
+    request: Request,
     job_id: IdInPath,
     stream: Stream,
     gateway: TheGateway,
@@ -87,7 +92,8 @@ def read_log(
     limit: Annotated[int, Query(ge=1, le=MAX_PIECE)] = 64 * 1024,
 ) -> Response:
     """A piece of stdout or stderr from `offset`, from the end where negative; a living job's log is followed."""
-    piece = gateway.log(caller.viewer, job_id, stream, offset, limit)
+    viewer = opened(request, gateway, caller, job_id).viewer
+    piece = gateway.log(viewer, job_id, stream, offset, limit)
     headers = {
         **SAFE,
         "Log-Offset": str(piece.offset),

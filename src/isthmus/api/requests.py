@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from isthmus.store.audit import AuditKind
 from isthmus.store.users import MAX_PASSWORD, MIN_PASSWORD
 
 MAX_LABELS = 20
@@ -53,12 +54,14 @@ _NO_NUL = r"^[^\x00]+$"
 _ID = r"^[0-9a-hjkmnp-tv-z]{20}$"
 _KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 _USER_NAME = r"^[a-z0-9][a-z0-9._@-]{0,63}$"
+_LETTERS = r"^[bea]{0,3}$"
 PATTERN_WORDS = {
     _ONE_LINE: "must be one line, without control characters",
     _NO_NUL: "must not hold a NUL character",
     _ID: "is not an id: 20 digits and lower-case letters",
     _KEY: "must be 1 to 255 visible ASCII characters, with spaces only between them",
     _USER_NAME: "must be 1 to 64 lower-case letters, digits, . _ @ and -, a letter or digit first",
+    _LETTERS: "must be some of the letters b (began), e (ended) and a (aborted), or none",
 }
 """What each pattern asks for, for people."""
 
@@ -76,6 +79,8 @@ Labels = Annotated[list[Word], Field(max_length=MAX_LABELS, fail_fast=True)]
 Amount = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | Line
 Resources = Annotated[dict[Word, Amount | None], Field(max_length=20)]
 Inputs = dict[str, JsonValue]
+Letters = Annotated[str, Field(pattern=_LETTERS)]
+"""What a person is told of by mail: `b` that a job began, `e` that it ended, `a` that it was aborted."""
 
 IdInPath = Annotated[str, Path(pattern=_ID)]
 WordInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
@@ -161,7 +166,10 @@ Files = Annotated[
 
 
 class SubmitBody(Body):
-    """A new job. `cluster` and `version` are chosen where they are left out; `files` names uploads or outputs."""
+    """A new job. `cluster` and `version` are chosen where they are left out; `files` names uploads or outputs.
+
+    `notices` left out: its owner is told of what they chose for all their jobs. `project` is one the caller is in.
+    """
 
     application: Word
     version: Word | None = None
@@ -171,6 +179,8 @@ class SubmitBody(Body):
     inputs: Inputs = {}
     files: Files = {}
     resources: Resources = {}
+    notices: Letters | None = None
+    project: Word | None = None
 
 
 class ChangesBody(Body):
@@ -184,6 +194,7 @@ class ChangesBody(Body):
     version: Word | None = None
     name: Line | None = None
     labels: Labels | None = None
+    notices: Letters | None = None
 
 
 JobIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BULK, fail_fast=True)]
@@ -255,6 +266,13 @@ class PasswordBody(Body):
     new: NewPassword
 
 
+class MePatch(Body):
+    """The caller's own settings; what is null or left out stays, and an empty `email` is none."""
+
+    email: Annotated[str, Field(max_length=254)] | None = None
+    notices: Letters | None = None
+
+
 class NewUserBody(Body):
     """A new user, who signs in with this password."""
 
@@ -267,3 +285,37 @@ class UserPatch(Body):
     disabled: bool | None = None
     password: NewPassword | None = None
     role: RoleName | None = None
+
+
+class ShareBody(Body):
+    """Whom a job is shown to: one of `user`, `project` and `link`. A link lives for `days`, 7 if it isn't said."""
+
+    user: Word | None = None
+    project: Word | None = None
+    link: bool = False
+    days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
+class AuditParameters(BaseModel):
+    """Which lines of the audit: of one user, of one kind, of one job; `before` is the id to go on after."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Word | None = None
+    kind: AuditKind | None = None
+    job: Id | None = None
+    before: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class ProjectBody(Body):
+    """A project's name."""
+
+    name: Annotated[str, Field(pattern=_USER_NAME)]
+
+
+class ClusterPatch(Body):
+    """`closed`: the cluster takes no new jobs, for the `reason` that users are told."""
+
+    closed: bool
+    reason: Line | None = None

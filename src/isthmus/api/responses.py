@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from isthmus.api.requests import RoleName, ScopeName, State
+from isthmus.store.audit import AuditKind
+from isthmus.store.shares import ShareKind
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC, milliseconds."""
@@ -221,6 +223,11 @@ class OutputOut(Answer):
 
 
 class JobOut(Answer):
+    """`notices` are the letters of what its owner is told of; null: what they chose for all their jobs.
+
+    Somebody to whom the job was shown sees neither parent nor children.
+    """
+
     id: str
     name: str
     labels: list[str]
@@ -238,6 +245,7 @@ class JobOut(Answer):
     ended_at: Moment | None
     exit_code: int | None
     owner: str
+    project: str | None
     parent: str | None
     children: list[str]
     inputs: dict[str, JsonValue]
@@ -249,6 +257,7 @@ class JobOut(Answer):
     cancel_requested_at: Moment | None
     archived_at: Moment | None
     deleted_at: Moment | None
+    notices: str | None
     seq: int
 
 
@@ -372,12 +381,21 @@ class NodeOut(Answer):
     gpus_used: int
 
 
+class FailureOut(Answer):
+    """A time at which the cluster did not answer, and what was known of it."""
+
+    at: Moment
+    words: str
+
+
 class StatusOut(Answer):
     queued: int
     running: int
     nodes: list[NodeOut]
     isolation: str
     notes: list[str]
+    calls_per_minute: dict[str, float]
+    recent_failures: list[FailureOut]
 
 
 class LimitsOut(Answer):
@@ -408,9 +426,13 @@ class ClusterList(Answer):
 
 
 class Me(Answer):
+    """`notices`: of what mails go to `email`, unless a job says otherwise."""
+
     name: str
     role: RoleName
     scopes: list[ScopeName]
+    email: str | None
+    notices: str
 
 
 class TokenOut(Answer):
@@ -447,5 +469,82 @@ class UserList(Answer):
 
 
 class Health(Answer):
+    """`notes` are for whoever runs the gateway: something is wrong, and it works all the same."""
+
     status: Literal["ok", "not ready"]
     reasons: list[str]
+    notes: list[str]
+
+
+# --- shares, projects, audit, usage ------------------------------------------------------------
+class ShareOut(Answer):
+    """`name` is the user's or the project's; empty for a link."""
+
+    id: str
+    job: str
+    kind: ShareKind
+    name: str
+    by: str
+    created_at: Moment
+    expires_at: Moment | None
+
+
+class NewShareOut(ShareOut):
+    """`link` is shown this once: what the portal's address and `/shared/` go before."""
+
+    link: str | None
+
+
+class ShareList(Answer):
+    shares: list[ShareOut]
+
+
+class SharedJobOut(Answer):
+    share: ShareOut
+    job: JobSummaryOut
+
+
+class SharedList(Answer):
+    """Jobs that others show to the caller; `next_before` is None on the last page."""
+
+    shared: list[SharedJobOut]
+    next_before: str | None
+
+
+class ProjectOut(Answer):
+    id: str
+    name: str
+    created_at: Moment
+    members: list[str]
+
+
+class ProjectList(Answer):
+    projects: list[ProjectOut]
+
+
+class AuditLineOut(Answer):
+    """`user` is a user's name, or says who else it was; `words` say what it was about."""
+
+    id: int
+    at: Moment
+    user: str
+    kind: AuditKind
+    job: str | None
+    words: str
+    address: str
+
+
+class AuditList(Answer):
+    lines: list[AuditLineOut]
+    next_before: int | None
+
+
+class UsageOut(Answer):
+    """Each content counts once; `upload_bytes` are those that no job wrote as well. No limit: `limit_bytes` is null."""
+
+    held_bytes: int
+    limit_bytes: int | None
+    upload_bytes: int
+    output_bytes: int
+    jobs_waiting: int
+    jobs_running: int

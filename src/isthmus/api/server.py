@@ -5,20 +5,35 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.types import Receive, Scope, Send
 
 from isthmus.api.app import make_app
-from isthmus.config import read_configuration
+from isthmus.config import Configuration, read_configuration
 from isthmus.events import Tail
 from isthmus.files import FileStore
 from isthmus.store import Store
 
 GRACE_S = 4
 """What a request may take to finish after SIGTERM."""
+
+
+class WebApplication(Protocol):
+    """What is served: `state.services` holds what its requests share."""
+
+    @property
+    def state(self) -> State: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+Maker = Callable[[Configuration, Store, FileStore], WebApplication]
 
 
 class _Server(uvicorn.Server):
@@ -33,13 +48,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(home: Path, *, host: str | None = None, port: int | None = None, fd: int | None = None) -> None:
+def serve(
+    home: Path, *, host: str | None = None, port: int | None = None, fd: int | None = None, make: Maker = make_app
+) -> None:
     """Serves the gateway in `home` until SIGTERM or SIGINT, on a listening socket that was handed over or its own."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # Uvicorn puts its own in front, and raises the signal again when it has ended
     configuration = read_configuration(home)
     with Store.open(configuration.database_url) as store:
-        app = make_app(configuration, store, FileStore(home / "files"))
+        app = make(configuration, store, FileStore(home / "files"))
         address = configuration.house.api
         server = server_for(app, host or address.host, address.port if port is None else port)
         asyncio.run(server.serve(sockets=None if fd is None else [handed_over(fd)]))
@@ -59,7 +76,7 @@ def handed_over(fd: int) -> socket.socket:
     return socket.socket(fileno=fd)
 
 
-def server_for(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+def server_for(app: WebApplication, host: str, port: int) -> uvicorn.Server:
     """A server that answers requests with the app and ends within a few seconds when told to."""
     trusted = app.state.services.gateway.configuration.house.api.trusted_proxies
     config = uvicorn.Config(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response, StreamingResponse
 
+from isthmus.api.access import opened
 from isthmus.api.authentication import Caller, Reader
 from isthmus.api.documents import event_document
 from isthmus.api.requests import IdInPath
 from isthmus.api.services import Services, Shared
 from isthmus.application.inputs import MAX_INTEGER
-from isthmus.errors import InputFault, InvalidInput, NotSignedIn
+from isthmus.errors import InputFault, InvalidInput, NotFound, NotSignedIn
 from isthmus.store.history import EventRow, Position
+from isthmus.store.records import Viewer
 
 router = APIRouter(tags=["events"])
 
@@ -42,26 +44,38 @@ LastEventId = Annotated[
 @router.get("/events", response_class=StreamingResponse, responses=_STREAM)
 async def stream_events(services: Shared, caller: Reader, last_event_id: LastEventId = None) -> Response:
     """Everything that happens to the caller's jobs, from now on or from after Last-Event-ID, without a gap."""
-    return await _stream(services, caller, last_event_id, None)
+
+    def viewer() -> Viewer:
+        return services.tokens.caller(caller.token).viewer
+
+    return await _stream(services, caller, last_event_id, None, viewer)
 
 
 @router.get("/jobs/{job_id}/events/stream", response_class=StreamingResponse, responses=_STREAM)
 async def stream_job_events(
-    job_id: IdInPath, services: Shared, caller: Reader, last_event_id: LastEventId = None
+    request: Request, job_id: IdInPath, services: Shared, caller: Reader, last_event_id: LastEventId = None
 ) -> Response:
     """Everything that happens to one job: from its beginning, or from after Last-Event-ID."""
-    await anyio.to_thread.run_sync(services.gateway.store.job, caller.viewer, job_id)
-    return await _stream(services, caller, last_event_id or str(Position()), job_id)
+
+    def viewer() -> Viewer:
+        return opened(request, services.gateway, services.tokens.caller(caller.token), job_id).viewer
+
+    return await _stream(services, caller, last_event_id or str(Position()), job_id, viewer)
 
 
-async def _stream(services: Services, caller: Caller, last_event_id: str | None, job_id: str | None) -> Response:
+async def _stream(
+    services: Services, caller: Caller, last_event_id: str | None, job_id: str | None, look_up: Callable[[], Viewer]
+) -> Response:
+    """`look_up` tells with which viewer the stream may be read, now and again while it is read."""
+    viewer = await anyio.to_thread.run_sync(look_up)
     after = None
     if last_event_id is not None:
-        after = await anyio.to_thread.run_sync(services.gateway.store.standing, _position(last_event_id))
-    return StreamingResponse(_lines(services, caller, after, job_id), 200, _HEADERS, "text/event-stream")
+        after = await anyio.to_thread.run_sync(services.gateway.store.standing, position_of(last_event_id))
+    lines = _lines(services, caller, after, job_id, (viewer, look_up))
+    return StreamingResponse(lines, 200, _HEADERS, "text/event-stream")
 
 
-def _position(last_event_id: str) -> Position:
+def position_of(last_event_id: str) -> Position:
     """The place the id names. InvalidInput: one that no database could have counted to."""
     position = Position.parse(last_event_id)
     if max(position.xid, position.id) > MAX_INTEGER:
@@ -70,15 +84,22 @@ def _position(last_event_id: str) -> Position:
     return position
 
 
-async def _lines(services: Services, caller: Caller, after: Position | None, job_id: str | None) -> AsyncIterator[str]:
+async def _lines(
+    services: Services,
+    caller: Caller,
+    after: Position | None,
+    job_id: str | None,
+    reading: tuple[Viewer, Callable[[], Viewer]],
+) -> AsyncIterator[str]:
+    viewer, look_up = reading
     yield ": the stream is open\n\n"
     expires_at = await anyio.to_thread.run_sync(services.tokens.expires_at, caller)
     left_s = None if expires_at is None else max(expires_at - time.time(), 0) + _SLACK_S
-    async with services.tail.follow(caller.viewer, after, job_id=job_id, pulse_s=PULSE_S, nudge_in_s=left_s) as rows:
+    async with services.tail.follow(viewer, after, job_id=job_id, pulse_s=PULSE_S, nudge_in_s=left_s) as rows:
         async for row in rows:
             if row is not None:
                 yield _line(row)
-            elif await _still_valid(services, caller):
+            elif await _still_valid(viewer, look_up):
                 yield ":\n\n"
             else:
                 return
@@ -89,9 +110,8 @@ def _line(row: EventRow) -> str:
     return f"id: {row.position}\nevent: job\ndata: {data}\n\n"
 
 
-async def _still_valid(services: Services, caller: Caller) -> bool:
+async def _still_valid(viewer: Viewer, look_up: Callable[[], Viewer]) -> bool:
     try:
-        known = await anyio.to_thread.run_sync(services.tokens.caller, caller.token)
-    except NotSignedIn:
+        return await anyio.to_thread.run_sync(look_up) == viewer
+    except (NotSignedIn, NotFound):
         return False
-    return known.viewer == caller.viewer

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli import acting, catalogue, jobs, options, people, processes, submitting
+from isthmus.cli import (
+    acting,
+    catalogue,
+    clusters,
+    jobs,
+    options,
+    people,
+    processes,
+    projects,
+    sharing,
+    submitting,
+)
 from isthmus.cli.exits import code_of_error, say_error
 from isthmus.errors import IsthmusError
 
@@ -64,18 +75,24 @@ for command in (
     jobs.diff,
     acting.archive,
     acting.delete,
+    sharing.share,
+    sharing.shares,
+    sharing.unshare,
     catalogue.apps,
-    catalogue.clusters,
     people.login,
     people.whoami,
+    people.account,
     people.password,
     people.logout,
     processes.serve,
+    processes.portal,
     processes.api,
     processes.controller,
 ):
     app.command(cls=options.PlainCommand, context_settings=_PLAIN)(command)
+app.add_typer(clusters.clusters, name="clusters")
 app.add_typer(people.users, name="users")
+app.add_typer(projects.projects, name="projects")
 
 
 def main() -> None:

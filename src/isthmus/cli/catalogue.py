@@ -1,4 +1,4 @@
-"""`isthmus apps` and `isthmus clusters`."""
+"""`isthmus apps`."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -135,29 +135,3 @@ def _texts(paths: list[Path]) -> tuple[list[tuple[str, str]], list[BrokenApplica
         except (OSError, UnicodeDecodeError) as fault:
             broken.append(BrokenApplication(str(path), [Fault(1, "", unreadable(fault))]))
     return texts, broken
-
-
-def clusters(as_json: options.JsonOption = False) -> None:
-    """List the clusters and how they are."""
-    from isthmus.client import calls
-    from isthmus.client.records import parsed
-
-    with connect() as gateway:
-        found = parsed(list[dict[str, object]], gateway.request(calls.get("clusters")).get("clusters"))
-    if as_json:
-        for cluster in found:
-            emit(cluster)
-        return
-    rows = [(str(one["name"]), str(one.get("kind", "")), _condition(one), str(one.get("title", ""))) for one in found]
-    print_table(("NAME", "KIND", "CONDITION", "TITLE"), rows)
-
-
-def _condition(cluster: dict[str, object]) -> str:
-    if reason := cluster.get("closed_reason"):
-        return f"closed: {reason}"
-    if since := cluster.get("contact_lost_since"):
-        return f"no contact since {since}"
-    status = cluster.get("status")
-    if not isinstance(status, dict):
-        return "not heard of yet"
-    return ", ".join(f"{status[word]} {word}" for word in ("running", "queued") if word in status) or "in contact"

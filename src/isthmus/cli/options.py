@@ -54,6 +54,10 @@ QueueOption = Annotated[str | None, typer.Option("--queue", metavar="NAME", help
 AccountOption = Annotated[
     str | None, typer.Option("--account", metavar="NAME", help="Whom the scheduler charges for the job.")
 ]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option("--notify", metavar="b,e,a", help="Tell you when it began, ended, was aborted; `none`: of nothing."),
+]
 KeyOption = Annotated[
     str | None,
     typer.Option("--key", metavar="TEXT", help="The same key and request again give the same job, not a second one."),

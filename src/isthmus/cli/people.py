@@ -1,4 +1,4 @@
-"""`isthmus login`, `whoami`, `password`, `logout` and `users`."""
+"""`isthmus login`, `whoami`, `account`, `password`, `logout` and `users`."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -8,15 +8,18 @@ import getpass
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli import options
 from isthmus.cli.exits import say
-from isthmus.cli.printing import emit, print_facts, print_table
-from isthmus.cli.session import connect, connect_to, the_login, who_am_i
-from isthmus.errors import IsthmusError, NotAllowed, NotSignedIn
+from isthmus.cli.printing import emit, print_facts, print_table, size_text
+from isthmus.cli.session import Me, connect, connect_to, letters_of, the_login, who_am_i
+from isthmus.errors import IsthmusError, NotAllowed, NotFound, NotSignedIn
+
+if TYPE_CHECKING:
+    from isthmus.client import Client
 
 users = typer.Typer(help="Users of the gateway; for administrators.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -70,8 +73,9 @@ def whoami(as_json: options.JsonOption = False) -> None:
     login = the_login()
     with connect_to(login) as gateway:
         me = who_am_i(gateway)
+        usage = _usage(gateway)
     if as_json:
-        return emit({**me.document, "url": login.url, "origin": login.origin})
+        return emit({**me.document, "url": login.url, "origin": login.origin, "usage": usage})
     return print_facts(
         [
             ("gateway", login.url),
@@ -79,8 +83,55 @@ def whoami(as_json: options.JsonOption = False) -> None:
             ("role", me.role),
             ("scopes", ", ".join(me.scopes)),
             ("found in", login.origin),
+            ("holds", _holds(usage)),
+            ("jobs", f"{usage['jobs_waiting']} waiting, {usage['jobs_running']} running" if usage else ""),
         ]
     )
+
+
+def _usage(gateway: Client) -> dict[str, object]:
+    """What the user takes up; empty for a token that is not good for that, or a gateway that can't say."""
+    from isthmus.client import calls
+
+    try:
+        return gateway.request(calls.get("me", "usage"))
+    except (NotAllowed, NotFound):
+        return {}
+
+
+def _holds(usage: dict[str, object]) -> str:
+    held, limit = usage.get("held_bytes"), usage.get("limit_bytes")
+    if not isinstance(held, int):
+        return ""
+    return f"{size_text(held)} of {size_text(limit)}" if isinstance(limit, int) else size_text(held)
+
+
+def account(
+    email: Annotated[
+        str | None, typer.Option("--email", metavar="ADDRESS", help="Where mails about your jobs go; `none`: nowhere.")
+    ] = None,
+    notify: options.NotifyOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show your settings, or change of what you are told.
+
+    --notify is for all your jobs; `isthmus submit --notify` is for one.
+    """
+    from isthmus.client import calls
+    from isthmus.client.records import record
+
+    changes: dict[str, object] = {} if email is None else {"email": "" if email == "none" else email}
+    if notify is not None:
+        changes["notices"] = letters_of(notify)
+    with connect() as gateway:
+        me = record(Me, gateway.request(calls.send("PATCH", "me", json=changes))) if changes else who_am_i(gateway)
+    if as_json:
+        return emit(me.document)
+    told = ", ".join(_TOLD[letter] for letter in me.notices)
+    return print_facts([("user", me.name), ("e-mail", me.email or "none"), ("told when a job", told or "never")])
+
+
+_TOLD = {"b": "began", "e": "ended", "a": "was aborted"}
 
 
 def password() -> None:

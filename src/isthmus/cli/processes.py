@@ -1,4 +1,4 @@
-"""`isthmus serve`, `api` and `controller`: the gateway's own processes."""
+"""`isthmus serve`, `portal`, `api` and `controller`: the gateway's own processes."""
 
 # Imports stand where they are needed: --help and mistakes are answered without waiting for httpx and Rich.
 # ruff: noqa: PLC0415
@@ -23,7 +23,7 @@ PortOption = Annotated[
 
 
 def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run a gateway: the API and a controller.
+    """Run a gateway: the portal with the API, and a controller.
 
     Each is started again if it ends. An empty home will do.
     """
@@ -32,8 +32,15 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
     raise typer.Exit(run(_home(home), host, port))
 
 
+def portal(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the portal with the API, for a service manager of your own."""
+    from isthmus.portal import serve as serve_portal
+
+    serve_portal(_home(home), host=host, port=port)
+
+
 def api(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run the API alone, for a service manager of your own."""
+    """Run the API alone, without the portal, for a service manager of your own."""
     from isthmus.api import serve as serve_api
 
     serve_api(_home(home), host=host, port=port)

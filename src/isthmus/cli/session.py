@@ -54,6 +54,8 @@ class Me:
     name: str
     role: str
     scopes: tuple[str, ...]
+    email: str | None = None
+    notices: str = ""
     document: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -127,6 +129,16 @@ def _own_name_if_admin(gateway: Client) -> str | None:
     """An administrator sees everybody's jobs; `last` still means their own."""
     me = who_am_i(gateway)
     return me.name if me.sees_all else None
+
+
+def letters_of(text: str | None) -> str | None:
+    """What `--notify` says, as the gateway takes it: `b,e`, `be` or `none`. Misuse: it names something else."""
+    if text is None or text == "none":
+        return None if text is None else ""
+    letters = text.replace(",", "").replace(" ", "")
+    if not letters or set(letters) - set("bea"):
+        raise Misuse(f"--notify takes some of b (began), e (ended) and a (aborted), or none, not {text!r}")
+    return "".join(dict.fromkeys(letters))
 
 
 def pair(word: str, option: str) -> tuple[str, str]:

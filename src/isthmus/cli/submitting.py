@@ -14,7 +14,7 @@ import typer
 from isthmus.cli import options
 from isthmus.cli.exits import ExitCode, Misuse, code_of_error, say, say_error
 from isthmus.cli.printing import emit
-from isthmus.cli.session import connect, find_job, pair
+from isthmus.cli.session import connect, find_job, letters_of, pair, who_am_i
 from isthmus.errors import IsthmusError
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def submit(
     account: options.AccountOption = None,
     name: options.NameOption = None,
     labels: options.LabelOption = None,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="A project of yours that it belongs to.")
+    ] = None,
+    notify: options.NotifyOption = None,
     key: options.KeyOption = None,
     wait: options.WaitOption = False,
     as_json: options.JsonOption = False,
@@ -62,7 +66,7 @@ def submit(
     if application.startswith("-"):
         context.fail(f"No such option: {application}. The application's own flags come after its name.")
     changes = [pair(word, "--set") for word in settings or ()]
-    given = _read_files(files, origins)
+    given, notices = _read_files(files, origins), letters_of(notify)
     with connect() as gateway:
         definition = gateway.application(application, version)
         words = [*context.args, *(["--help"] if show_help else [])]
@@ -77,9 +81,12 @@ def submit(
             job_name=name,
             labels=labels,
             resources=resources,
+            notices=notices,
+            project=project,
             key=key,
             inputs=values,
         )
+        _advise_address(gateway, notices)
         if wait:
             raise typer.Exit(follow(gateway, job, as_json=as_json))
         _tell(job, as_json=as_json, advise=True)
@@ -108,6 +115,7 @@ def resubmit(
     account: options.AccountOption = None,
     name: options.NameOption = None,
     labels: options.LabelOption = None,
+    notify: options.NotifyOption = None,
     key: options.KeyOption = None,
     wait: options.WaitOption = False,
     as_json: options.JsonOption = False,
@@ -121,7 +129,7 @@ def resubmit(
 
     resources = _resources(cpus, memory, gpus, walltime, nodes, processes_per_node, queue, account)
     changes = [pair(word, "--set") for word in settings or ()]
-    given = _read_files(files, origins)
+    given, notices = _read_files(files, origins), letters_of(notify)
     with connect() as gateway:
 
         def again(word: str) -> Job:
@@ -134,6 +142,7 @@ def resubmit(
                 job_name=name,
                 labels=labels,
                 resources=resources,
+                notices=notices,
                 key=key and (key if len(words) == 1 else f"{key}.{parent.id}"),
                 inputs=values | _files(gateway, given),
             )
@@ -148,6 +157,7 @@ def resubmit(
                 continue
             if not wait:
                 _tell(made[-1], as_json=as_json, advise=len(words) == 1)
+        _advise_address(gateway, notices)
         codes = [follow(gateway, job, as_json=as_json) for job in made] if wait else []
     raise typer.Exit(max([worst, *codes]))
 
@@ -223,6 +233,12 @@ def _amount(name: str, text: str | None) -> int | None:
     from isthmus.application import ResourceName, read_amount
 
     return read_amount(ResourceName(name), text)
+
+
+def _advise_address(gateway: Client, notices: str | None) -> None:
+    """Who asks for notices and has no address is told on stderr that no mail will come."""
+    if notices and who_am_i(gateway).email is None:
+        say("No mail can be sent: give your address with `isthmus account --email ADDRESS`. The portal tells you.")
 
 
 def _tell(job: Job, *, as_json: bool, advise: bool) -> None:

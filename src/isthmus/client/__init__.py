@@ -19,6 +19,7 @@ from isthmus.client.records import (
     InputRecord,
     JobRecord,
     OutputRecord,
+    ShareRecord,
     UploadRecord,
 )
 from isthmus.client.sync import Client, Job
@@ -38,5 +39,6 @@ __all__ = [
     "NoConnection",
     "OutputOf",
     "OutputRecord",
+    "ShareRecord",
     "UploadRecord",
 ]

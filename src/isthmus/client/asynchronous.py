@@ -16,7 +16,7 @@ from isthmus.client.driver import AsyncDriver
 from isthmus.client.jobview import JobView
 from isthmus.client.login import find_login
 from isthmus.client.query import JobQuery
-from isthmus.client.records import ApplicationRecord, ApplicationSummary, Change, JobRecord, UploadRecord
+from isthmus.client.records import ApplicationRecord, ApplicationSummary, Change, JobRecord, ShareRecord, UploadRecord
 from isthmus.job import JobState
 
 T = TypeVar("T")
@@ -61,12 +61,14 @@ class AsyncClient:
         job_name: str | None = None,
         labels: Sequence[str] | None = None,
         resources: Mapping[str, object] | None = None,
+        notices: str | None = None,
+        project: str | None = None,
         key: str | None = None,
         inputs: Mapping[str, object] | None = None,
         **values: object,
     ) -> AsyncJob:
         """As `Client.submit`."""
-        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {})
+        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {}, notices, project)
         return AsyncJob(self, await self.run(flows.submit(application, {**(inputs or {}), **values}, wanted, key)))
 
     async def job(self, job_id: str) -> AsyncJob:
@@ -89,6 +91,13 @@ class AsyncClient:
     async def find(self, query: JobQuery, limit: int | None = None) -> AsyncIterator[AsyncJob]:
         """As `Client.find`."""
         pages = flows.JobPages(query, limit)
+        while page := await self.run(pages.next()):
+            for record in page:
+                yield AsyncJob(self, record)
+
+    async def shared(self) -> AsyncIterator[AsyncJob]:
+        """As `Client.shared`."""
+        pages = flows.SharedPages()
         while page := await self.run(pages.next()):
             for record in page:
                 yield AsyncJob(self, record)
@@ -146,14 +155,30 @@ class AsyncJob(JobView):
         job_name: str | None = None,
         labels: Sequence[str] | None = None,
         resources: Mapping[str, object] | None = None,
+        notices: str | None = None,
         key: str | None = None,
         inputs: Mapping[str, object] | None = None,
         **values: object,
     ) -> AsyncJob:
         """As `Job.resubmit`."""
-        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {})
+        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {}, notices)
         flow = flows.resubmit(self.id, {**(inputs or {}), **values}, unset, wanted, key)
         return AsyncJob(self._client, await self._client.run(flow))
+
+    async def share(
+        self, user: str | None = None, *, project: str | None = None, link: bool = False, days: int | None = None
+    ) -> ShareRecord:
+        """As `Job.share`."""
+        body = flows.share_body(user, project, link, days)
+        return await self._client.request(calls.share(self.id, body))
+
+    async def shares(self) -> tuple[ShareRecord, ...]:
+        """As `Job.shares`."""
+        return await self._client.request(calls.shares(self.id))
+
+    async def unshare(self, share: ShareRecord | str) -> None:
+        """As `Job.unshare`."""
+        await self._client.request(calls.unshare(self.id, share if isinstance(share, str) else share.id))
 
     async def diff(self, other: AsyncJob | str) -> tuple[Change, ...]:
         """As `Job.diff`."""

@@ -18,6 +18,7 @@ from isthmus.client.records import (
     Change,
     JobRecord,
     OutputRecord,
+    ShareRecord,
     UploadRecord,
     parsed,
     record,
@@ -154,6 +155,45 @@ def event_stream(job_id: str, last_id: str, timeout_s: float) -> Call[None]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
     path = path_of("jobs", job_id, "events", "stream")
     return Call("GET", path, _nothing, headers=headers, timeout_s=timeout_s, repeatable=True)
+
+
+# --- shares -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class SharedPage:
+    """Others' jobs, and for each the share that shows it; `next_before` is None on the last page."""
+
+    jobs: tuple[JobRecord, ...]
+    shares: tuple[ShareRecord, ...]
+    next_before: str | None
+
+
+def share(job_id: str, body: Mapping[str, object]) -> Call[ShareRecord]:
+    return Call("POST", path_of("jobs", job_id, "shares"), lambda r: record(ShareRecord, r.json()), json=body)
+
+
+def shares(job_id: str) -> Call[tuple[ShareRecord, ...]]:
+    return Call("GET", path_of("jobs", job_id, "shares"), _list_in("shares", ShareRecord), repeatable=True)
+
+
+def unshare(job_id: str, share_id: str) -> Call[None]:
+    return Call("DELETE", path_of("jobs", job_id, "shares", share_id), _nothing)
+
+
+def shared(before: str | None = None, limit: int = 100) -> Call[SharedPage]:
+    """A page of what others show to the caller."""
+
+    def read(response: httpx.Response) -> SharedPage:
+        answer = document(response)
+        members = parsed(list[dict[str, object]], answer.get("shared"))
+        after = answer.get("next_before")
+        return SharedPage(
+            records(JobRecord, [one.get("job") for one in members]),
+            records(ShareRecord, [one.get("share") for one in members]),
+            None if after is None else str(after),
+        )
+
+    params: Params = {"limit": limit} | ({"before": before} if before else {})
+    return Call("GET", path_of("shares"), read, params=params, repeatable=True)
 
 
 # --- files, applications, tokens ----------------------------------------------------------------------------

@@ -52,9 +52,12 @@ class Wanted:
     name: str | None = None
     labels: Sequence[str] | None = None
     resources: Mapping[str, object] = field(default_factory=dict)
+    notices: str | None = None
+    project: str | None = None
 
     def document(self) -> dict[str, object]:
         said = {"cluster": self.cluster, "version": self.version, "name": self.name}
+        said |= {"notices": self.notices, "project": self.project}
         given: dict[str, object] = {key: value for key, value in said.items() if value is not None}
         if self.labels is not None:
             given["labels"] = list(self.labels)
@@ -248,6 +251,28 @@ class JobPages:
         self._left = None if self._left is None else self._left - len(page.jobs)
         self._at_end = page.next_cursor is None or self._left == 0
         return page.jobs
+
+
+class SharedPages:
+    """Reads what others show to the caller on, page by page."""
+
+    def __init__(self) -> None:
+        self._before: str | None = None
+        self._at_end = False
+
+    def next(self) -> Flow[tuple[JobRecord, ...]]:
+        """The next page; empty at the end."""
+        if self._at_end:
+            return ()
+        page = yield from ask(calls.shared(self._before))
+        self._before, self._at_end = page.next_before, page.next_before is None
+        return page.jobs
+
+
+def share_body(user: str | None, project: str | None, link: bool, days: int | None) -> dict[str, object]:
+    """What says whom a job is shown to, and for how long."""
+    said = {"user": user, "project": project, "link": link or None, "days": days}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 # --- logs and outputs ---------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class JobRecord:
     name: str = ""
     labels: tuple[str, ...] = ()
     owner: str = ""
+    project: str | None = None
     cause: Cause | None = None
     evidence: str = ""
     waiting_reason: str = ""
@@ -75,6 +76,7 @@ class JobRecord:
     outputs: tuple[OutputRecord, ...] = ()
     contact_lost_since: datetime | None = None
     cancel_requested_at: datetime | None = None
+    notices: str | None = None
     seq: int = 0
     document: dict[str, object] = field(default_factory=dict)
 
@@ -91,6 +93,24 @@ class CancelRecord:
     @property
     def already_ended(self) -> bool:
         return self.outcome == "already_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRecord:
+    """Whom a job is shown to: `kind` is `user`, `project` or `link`; `name` the user's or the project's.
+
+    `link` is a new link's text, which is told this one time.
+    """
+
+    id: str
+    job: str
+    kind: str
+    created_at: datetime
+    name: str = ""
+    by: str = ""
+    expires_at: datetime | None = None
+    link: str | None = None
+    document: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from isthmus.client.driver import Driver
 from isthmus.client.jobview import JobView
 from isthmus.client.login import find_login
 from isthmus.client.query import JobQuery
-from isthmus.client.records import ApplicationRecord, ApplicationSummary, Change, JobRecord, UploadRecord
+from isthmus.client.records import ApplicationRecord, ApplicationSummary, Change, JobRecord, ShareRecord, UploadRecord
 from isthmus.job import JobState
 
 T = TypeVar("T")
@@ -65,6 +65,8 @@ class Client:
         job_name: str | None = None,
         labels: Sequence[str] | None = None,
         resources: Mapping[str, object] | None = None,
+        notices: str | None = None,
+        project: str | None = None,
         key: str | None = None,
         inputs: Mapping[str, object] | None = None,
         **values: object,
@@ -73,9 +75,10 @@ class Client:
 
         Inputs are keyword arguments, or stand in `inputs` where a name is taken. A `Path` or a file open for reading
         bytes is uploaded; an `UploadRecord` or an `OutputOf` is a file that the gateway has. With the same `key`, the
-        same request gives the same job, also from another process.
+        same request gives the same job, also from another process. `notices` are the letters of what you are told of,
+        `b` began, `e` ended, `a` aborted; None: as you chose for all your jobs. `project` is one that you are in.
         """
-        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {})
+        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {}, notices, project)
         return Job(self, self.run(flows.submit(application, {**(inputs or {}), **values}, wanted, key)))
 
     def job(self, job_id: str) -> Job:
@@ -98,6 +101,12 @@ class Client:
     def find(self, query: JobQuery, limit: int | None = None) -> Iterator[Job]:
         """The jobs that the query finds, in its order; at most `limit`."""
         pages = flows.JobPages(query, limit)
+        while page := self.run(pages.next()):
+            yield from (Job(self, record) for record in page)
+
+    def shared(self) -> Iterator[Job]:
+        """Jobs that others show to you, the newest share first; they can be read, and nothing else."""
+        pages = flows.SharedPages()
         while page := self.run(pages.next()):
             yield from (Job(self, record) for record in page)
 
@@ -158,14 +167,30 @@ class Job(JobView):
         job_name: str | None = None,
         labels: Sequence[str] | None = None,
         resources: Mapping[str, object] | None = None,
+        notices: str | None = None,
         key: str | None = None,
         inputs: Mapping[str, object] | None = None,
         **values: object,
     ) -> Job:
         """A new job is accepted: this one's inputs, version, cluster and resources, with what is given here changed."""
-        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {})
+        wanted = flows.Wanted(cluster, version, job_name, labels, resources or {}, notices)
         flow = flows.resubmit(self.id, {**(inputs or {}), **values}, unset, wanted, key)
         return Job(self._client, self._client.run(flow))
+
+    def share(
+        self, user: str | None = None, *, project: str | None = None, link: bool = False, days: int | None = None
+    ) -> ShareRecord:
+        """A user, a project you are in, or whoever has the link may read the job, for so many days if said."""
+        body = flows.share_body(user, project, link, days)
+        return self._client.request(calls.share(self.id, body))
+
+    def shares(self) -> tuple[ShareRecord, ...]:
+        """Whom the job is shown to now."""
+        return self._client.request(calls.shares(self.id))
+
+    def unshare(self, share: ShareRecord | str) -> None:
+        """The share shows the job to nobody any more. NotFound: the job has no such share."""
+        self._client.request(calls.unshare(self.id, share if isinstance(share, str) else share.id))
 
     def diff(self, other: Job | str) -> tuple[Change, ...]:
         """What the two were asked differently; this job's is `a`."""

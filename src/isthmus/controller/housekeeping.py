@@ -10,13 +10,15 @@ import json
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import structlog
 
+from isthmus.application.encoding import Json
 from isthmus.cluster import Cluster
-from isthmus.errors import IsthmusError, LeaseLost
+from isthmus.controller.counting import Calls
+from isthmus.errors import IsthmusError, LeaseLost, NoAnswer
 from isthmus.files import FileStore
 from isthmus.store import Store
 from isthmus.store.leases import Lease
@@ -48,11 +50,24 @@ class ClusterKeeping:
     store: Store
     cluster: Cluster
     lease: Lease
+    calls: Calls = field(default_factory=Calls)
 
     async def report(self) -> None:
-        """The cluster's description of itself is where pages read it."""
-        status = json.dumps(asdict(await self.cluster.status()))
-        await asyncio.to_thread(self.store.report_cluster, self.lease, self.cluster.name, status, time.time())
+        """The cluster's description of itself is where pages read it, with the calls that were made on it.
+
+        NoAnswer: it is not heard of; the calls are told all the same, beside its last description.
+        """
+        try:
+            status = asdict(await self.cluster.status())
+        except NoAnswer:
+            await asyncio.to_thread(self.store.report_calls, self.lease, self.cluster.name, self._counted())
+            raise
+        told = json.dumps(status | self._counted())
+        await asyncio.to_thread(self.store.report_cluster, self.lease, self.cluster.name, told, time.time())
+
+    def _counted(self) -> dict[str, Json]:
+        failures: list[Json] = [{"at": one.at, "words": one.words} for one in self.calls.failures()]
+        return {"calls_per_minute": dict(self.calls.per_minute()), "recent_failures": failures}
 
     async def tidy(self) -> None:
         """Directories of ended attempts are gone; many at once, since deleting files slows down who makes new ones."""
@@ -81,6 +96,10 @@ class HouseKeeping:
     async def forget_wishes(self) -> None:
         """Wishes whose time is over are forgotten."""
         await asyncio.to_thread(self.store.forget_old_wishes, time.time())
+
+    async def give_up_letters(self) -> None:
+        """Mails that nobody could send for a day, also since there is no mail server, are not tried any more."""
+        await asyncio.to_thread(self.store.give_up_old_letters, time.time())
 
     async def drop_logs(self) -> None:
         """Followed logs that nobody has needed for a while are gone."""

@@ -16,21 +16,24 @@ from isthmus import log
 from isthmus.cluster import Cluster
 from isthmus.cluster.local import LocalCluster, settings_of
 from isthmus.config import ClusterConfig, Configuration, read_configuration
+from isthmus.controller.counting import Calls, CountedCluster
 from isthmus.controller.deeds import Deeds
 from isthmus.controller.follow import LogFollower
 from isthmus.controller.housekeeping import DAY_S, STATUS_S, TIDY_S, ClusterKeeping, HouseKeeping, repeat
 from isthmus.controller.lease import LeaseKeeper
 from isthmus.controller.loop import ClusterLoop
+from isthmus.controller.mailing import Mailer
 from isthmus.controller.orders import Orders
 from isthmus.errors import LeaseLost
 from isthmus.files import FileStore
+from isthmus.gateway import Gateway
 from isthmus.lifecycle import Policy
 from isthmus.store import Store
 from isthmus.store.leases import Lease
 
 _log = structlog.get_logger(__name__)
 
-GATEWAY = "gateway"
+GATEWAY, MAIL = "gateway", "mail"
 AGAIN_S = 0.5
 AGAIN_MOST_S = 60.0  # a duty that fails again and again is tried ever more slowly
 Duty = Callable[[Lease], Coroutine[None, None, None]]
@@ -53,6 +56,8 @@ class Controller:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         duties: dict[str, Duty] = {GATEWAY: self._keep_house}
+        if self.configuration.house.mail.host:
+            duties[MAIL] = self._send_mails
         for name, config in self.configuration.clusters.items():
             if config.enabled:
                 duties[f"cluster-{name}"] = self._duty_of(name, config)
@@ -86,12 +91,13 @@ class Controller:
         return work
 
     async def _work(self, name: str, config: ClusterConfig, lease: Lease) -> None:
-        cluster = self._cluster(name, config)
+        calls = Calls()
+        cluster = CountedCluster(self._cluster(name, config), calls)
         policy = Policy(self.store.gateway_id, settle_s=config.settle_s, lost_s=config.lost_s, check_s=config.check_s)
         orders = Orders(self.store, cluster, config.variables)
         deeds = Deeds(self.store, cluster, orders, lease.epoch)
         loop = ClusterLoop(self.store, cluster, lease, policy, deeds, config.max_waiting)
-        keeping = ClusterKeeping(self.store, cluster, lease)
+        keeping = ClusterKeeping(self.store, cluster, lease, calls)
         follower = LogFollower(self.store, cluster, self.configuration.home / "logs")
         await loop.open()
         async with asyncio.TaskGroup() as group:
@@ -103,12 +109,17 @@ class Controller:
     def _cluster(self, name: str, config: ClusterConfig) -> Cluster:
         return LocalCluster(name, self.configuration.cluster_root(name), self.files, settings_of(config.local))
 
+    async def _send_mails(self, lease: Lease) -> None:
+        gateway = Gateway(self.configuration, self.store, self.files)
+        await Mailer(self.store, self.configuration.house.mail, gateway.why).run()
+
     async def _keep_house(self, lease: Lease) -> None:
         house = HouseKeeping(self.store, self.files, self.configuration.home / "logs")
         async with asyncio.TaskGroup() as group:
             group.create_task(repeat(TIDY_S, house.free_files))
             group.create_task(repeat(DAY_S, house.free_orphans))
             group.create_task(repeat(TIDY_S, house.forget_wishes))
+            group.create_task(repeat(TIDY_S, house.give_up_letters))
             group.create_task(repeat(TIDY_S, house.drop_logs))
 
 

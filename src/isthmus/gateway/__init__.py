@@ -3,6 +3,7 @@
     catalogue    the application folders as they are now      submission   a request or a resubmission -> a new job
     acceptance   a job just accepted, as it is shown
     clusters     what is known of each, and choosing one      comparison   how two jobs differ
+    sharing      who else may read a job             quota        how much a user may hold
     explanation  why a job waits or how it ended              logs, archive   reading what it wrote
 
 Nothing here knows HTTP, and nothing here reaches a cluster.
@@ -26,9 +27,12 @@ from isthmus.gateway.clusters import KnownCluster
 from isthmus.gateway.comparison import Difference, differences
 from isthmus.gateway.explanation import sentences
 from isthmus.gateway.logs import LogPiece, Logs, Stream
+from isthmus.gateway.quota import Quota
+from isthmus.gateway.sharing import Access, Sharing
 from isthmus.gateway.status import read_status
 from isthmus.gateway.submission import Changes, Desk, Request, checked_inputs
 from isthmus.store import Accepted, NewJob, Store, Viewer
+from isthmus.store.audit import Actor
 from isthmus.store.views import JobView, OutputView
 
 __all__ = ["By", "Changes", "Gateway", "Key", "Request", "Stream", "Submitted"]
@@ -67,6 +71,8 @@ class Gateway:
     def __init__(self, configuration: Configuration, store: Store, files: FileStore) -> None:
         self.configuration, self.store, self.files = configuration, store, files
         self.logs = Logs(store, files, configuration.home / "logs")
+        self.quota = Quota(store, configuration.house.limits)
+        self._sharing = Sharing(store)
         self._shelf = Shelf(configuration)
         self._remembered: set[str] = set()
         self._lock, self._looking = threading.Lock(), threading.Lock()
@@ -77,6 +83,14 @@ class Gateway:
     def catalogue(self) -> Listing:
         """The applications as their files say now."""
         return self._shelf.listing()
+
+    def close_cluster(self, name: str, reason: str | None, by: Actor) -> KnownCluster:
+        """The cluster takes no new jobs, for this reason (None: it does). NotFound: it is not configured."""
+        if name not in self.configuration.clusters:
+            raise NotFound("there is no cluster of that name")
+        self.store.close_cluster(name, reason, by)
+        self._clusters_at = float("-inf")
+        return self.clusters()[name]
 
     def clusters(self) -> Mapping[str, KnownCluster]:
         """The configured clusters, with what the store knew of each at most `LOOK_EVERY_S` ago."""
@@ -113,6 +127,7 @@ class Gateway:
         IdempotencyMismatch: the key was used for another request.
         """
         try:
+            self.quota.check(by.viewer.user_id, by.name)
             entry, new = self._desk(by.viewer).new_job(request)
             return self._accept(by, entry, new, key)
         except IsthmusError:
@@ -125,7 +140,7 @@ class Gateway:
 
         None: there are files to look up, or the request is to be refused, or was made before; `submit` is to be asked.
         """
-        if request.files:
+        if request.files or request.project is not None or not self.quota.has_room(by.viewer.user_id, by.name):
             return None
         listing, clusters = self._shelf.kept(), self._kept_clusters()
         if listing is None:
@@ -150,6 +165,7 @@ class Gateway:
     def resubmit(self, by: By, parent_id: str, changes: Changes, key: Key | None = None) -> Submitted:
         """A new job made of an earlier one and the changes is durable; errors as of `submit`."""
         try:
+            self.quota.check(by.viewer.user_id, by.name)
             parent = self.store.job(by.viewer, parent_id)
             entry, new = self._desk(by.viewer).again(parent, changes)
             return self._accept(by, entry, new, key, root_id=parent.root_id)
@@ -173,8 +189,8 @@ class Gateway:
     def _accept(self, by: By, entry: Entry, new: NewJob, key: Key | None, root_id: str | None = None) -> Submitted:
         self._remember(entry)
         found = self._stored(by.viewer, new, key)
-        if not found.created:
-            return Submitted(self.store.job(by.viewer, found.job_id), created=False)
+        if not found.created or new.project_id is not None:
+            return Submitted(self.store.job(by.viewer, found.job_id), created=found.created)
         return self._shown(by, found, entry, new, self.clusters(), root_id or found.job_id)
 
     @staticmethod
@@ -231,10 +247,20 @@ class Gateway:
         except ConfigurationError as fault:
             raise Conflict(fault.message if job.deleted_at is None else _DELETED) from fault
 
-    def delete(self, viewer: Viewer, job_id: str) -> None:
+    def delete(self, viewer: Viewer, job_id: str, by: Actor | None = None) -> None:
         """The job is out of every list and its files are nobody's. Conflict: it has not ended; NotFound."""
-        self.store.delete(viewer, job_id, time.time())
+        self.store.delete(viewer, job_id, time.time(), by)
+        self.quota.forget()
         self.logs.drop(job_id)
+
+    # --- jobs of others ------------------------------------------------------------------------------------------
+    def access(self, viewer: Viewer, job_id: str, *, by: str, address: str, download: str | None = None) -> Access:
+        """How the viewer, the user `by` at this address, may read the job, which is audited. NotFound: not at all."""
+        return self._sharing.access(viewer, job_id, by=by, address=address, download=download)
+
+    def access_by_link(self, text: str, *, address: str, download: str | None = None, opening: bool = True) -> Access:
+        """How whoever has the link may read the job it shows, which is audited. NotFound: it shows none."""
+        return self._sharing.access_by_link(text, address=address, download=download, opening=opening)
 
     # --- what jobs wrote ----------------------------------------------------------------------------------------
     def log(self, viewer: Viewer, job_id: str, stream: Stream, offset: int, limit: int) -> LogPiece:

@@ -24,7 +24,8 @@ def just_accepted(
         id=accepted.job_id,
         owner_id=viewer.user_id,
         owner=owner,
-        project_id=new.project_id,
+        project_id=None,  # one with a project is read back, for the project's name
+        project=None,
         name=new.name,
         labels=tuple(sorted(set(new.labels))),
         application=new.application,
@@ -56,4 +57,5 @@ def just_accepted(
         archived_at=None,
         deleted_at=None,
         seq=0,
+        notices=new.notices,
     )

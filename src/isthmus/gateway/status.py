@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isthmus.application.encoding import Json
 
@@ -22,14 +22,28 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A time at which a cluster did not answer, and what was known of it."""
+
+    at: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Lengths of a cluster's queue, its nodes, how it keeps jobs apart, and what it can't do, in sentences."""
+    """Lengths of a cluster's queue, its nodes, how it keeps jobs apart, and what it can't do, in sentences.
+
+    `calls_per_minute` are those its controller made on it, by kind; `recent_failures` the last calls it did not answer,
+    the newest first.
+    """
 
     queued: int = 0
     running: int = 0
     nodes: tuple[Node, ...] = ()
     isolation: str = ""
     notes: tuple[str, ...] = ()
+    calls_per_minute: Mapping[str, float] = field(default_factory=dict)
+    recent_failures: tuple[Failure, ...] = ()
 
 
 def read_status(form: Json) -> Status | None:
@@ -43,6 +57,22 @@ def read_status(form: Json) -> Status | None:
         nodes=tuple(_node(node) for node in nodes if isinstance(node, dict)) if isinstance(nodes, list) else (),
         isolation=_text(form, "isolation"),
         notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
+        calls_per_minute=_numbers(form.get("calls_per_minute")),
+        recent_failures=_failures(form.get("recent_failures")),
+    )
+
+
+def _numbers(form: Json) -> dict[str, float]:
+    members = form.items() if isinstance(form, dict) else ()
+    return {name: float(value) for name, value in members if isinstance(value, int | float)}
+
+
+def _failures(form: Json) -> tuple[Failure, ...]:
+    members = form if isinstance(form, list) else []
+    return tuple(
+        Failure(float(at), _text(one, "words"))
+        for one in members
+        if isinstance(one, dict) and isinstance(at := one.get("at"), int | float)
     )
 
 

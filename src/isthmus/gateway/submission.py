@@ -25,6 +25,7 @@ from isthmus.gateway.catalogue import Entry, Listing
 from isthmus.gateway.clusters import KnownCluster, check_fits, choose_cluster
 from isthmus.job import Resources
 from isthmus.store import JobInput, NewJob, Store, Viewer
+from isthmus.store.notices import checked_letters
 from isthmus.store.views import JobView
 
 LATEST = "latest"
@@ -61,11 +62,16 @@ class Request:
     inputs: Mapping[str, Json] = field(default_factory=dict)
     files: Mapping[str, Sequence[FileReference]] = field(default_factory=dict)
     resources: Mapping[str, Json] = field(default_factory=dict)
+    notices: str | None = None
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a resubmitted job has otherwise than its parent; `unset` names inputs that go back to their default."""
+    """What a resubmitted job has otherwise than its parent; `unset` names inputs that go back to their default.
+
+    `notices` None is what its owner chose for all their jobs, as in a new request, whatever was said of the parent.
+    """
 
     inputs: Mapping[str, Json] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
@@ -75,6 +81,7 @@ class Changes:
     version: str | None = None
     name: str | None = None
     labels: tuple[str, ...] | None = None
+    notices: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class _Given:
     inputs: Mapping[str, Json]
     files: Mapping[str, tuple[JobInput, ...]]
     resources: Mapping[str, Json]
+    notices: str | None
+    project_id: str | None = None
     parent_id: str | None = None
 
 
@@ -106,7 +115,10 @@ class Desk:
         self._may_run(entry)
         files = {name: self._files(name, references) for name, references in request.files.items()}
         name = request.name or entry.application.title
-        given = _Given(entry, request.cluster, name, request.labels, request.inputs, files, request.resources)
+        given = _Given(
+            *(entry, request.cluster, name, request.labels, request.inputs, files, request.resources, request.notices),
+            project_id=None if request.project is None else self._project(request.project),
+        )
         return entry, self._checked(given)
 
     def again(self, parent: JobView, changes: Changes) -> tuple[Entry, NewJob]:
@@ -130,6 +142,8 @@ class Desk:
             inputs={**inputs, **changes.inputs},
             files={**files, **new_files},
             resources={**asked_resources(old.application, parent), **changes.resources},
+            notices=changes.notices,
+            project_id=self._still_in(parent.project_id),
             parent_id=parent.id,
         )
         return entry, self._checked(given)
@@ -175,8 +189,26 @@ class Desk:
             labels=given.labels,
             restartable=application.restartable,
             max_attempts=application.max_attempts,
+            project_id=given.project_id,
             parent_id=given.parent_id,
+            notices=None if given.notices is None else checked_letters(given.notices),
         )
+
+    # --- projects -------------------------------------------------------------------------------------------------
+    def _project(self, name: str) -> str:
+        """The project of this name that the viewer is in, an administrator too. InvalidInput."""
+        mine = {project.name: project.id for project in self.store.projects(Viewer(self.viewer.user_id))}
+        if name not in mine:
+            message = f"you are in no project of that name{did_you_mean(name, list(mine))}"
+            raise InvalidInput(message, (InputFault("project", "unknown_project", message),))
+        return mine[name]
+
+    def _still_in(self, project_id: str | None) -> str | None:
+        """The parent's project, unless whoever resubmits is not in it, or not any more."""
+        if project_id is None:
+            return None
+        mine = {project.id for project in self.store.projects(Viewer(self.viewer.user_id))}
+        return project_id if project_id in mine else None
 
     # --- files ----------------------------------------------------------------------------------------------------
     def _files(self, name: str, references: Sequence[FileReference]) -> tuple[JobInput, ...]:

@@ -1,7 +1,8 @@
-"""Keeping a gateway running: the API and a controller as two processes, each started again when it ends.
+"""Keeping a gateway running: a web process (portal and API) and a controller, each started again when it ends.
 
-Nothing is lost with either: the API's socket is held here, so that requests wait for its new process, and a controller
-finds all it needs in the store. Jobs and the local engine's supervisor are no children of theirs, and go on without.
+Nothing is lost with either: the web process' socket is held here, so that requests wait for its new process, and a
+controller finds all it needs in the store. Jobs and the local engine's supervisor are no children of theirs, and go on
+without.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def serve(home: Path, host: str | None, port: int | None) -> int:
         welcome = prepare(home, configuration.database_url, url)
         descriptors = (lock, listening.fileno())
         children = (
-            _Child("API", ["isthmus.api", str(home), "--fd", str(listening.fileno())], descriptors),
+            _Child("web process", ["isthmus.portal", str(home), "--fd", str(listening.fileno())], descriptors),
             _Child("controller", ["isthmus.controller", str(home)], (lock,)),
         )
         for fault in configuration.broken:

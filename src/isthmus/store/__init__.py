@@ -31,6 +31,7 @@ from isthmus.store import (
     history,
     leases,
     listing,
+    notices,
     opening,
     users,
     views,
@@ -38,6 +39,7 @@ from isthmus.store import (
 )
 from isthmus.store.accepting import IdempotencyMismatch
 from isthmus.store.applying import ImpossibleChange
+from isthmus.store.audit import Actor, AuditKind, AuditLine
 from isthmus.store.clusterrows import ClusterRow
 from isthmus.store.database import Database
 from isthmus.store.filerows import Upload
@@ -45,6 +47,8 @@ from isthmus.store.groupwriter import GroupWriter
 from isthmus.store.history import EventRow, Position
 from isthmus.store.leases import Lease, LeaseRow
 from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
+from isthmus.store.notices import Letter, Notice, NoticeChoice, NoticeKind, Outbox, Trouble
+from isthmus.store.people import PeopleStore
 from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
 from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User, UserChanges
 from isthmus.store.views import JobView, OutputView
@@ -69,9 +73,14 @@ __all__ = [
     "JobView",
     "Lease",
     "LeaseRow",
+    "Letter",
     "ListQuery",
     "NewJob",
     "NewToken",
+    "Notice",
+    "NoticeChoice",
+    "NoticeKind",
+    "Outbox",
     "OutputView",
     "Page",
     "Position",
@@ -80,6 +89,7 @@ __all__ = [
     "Sort",
     "Store",
     "Token",
+    "Trouble",
     "Upload",
     "User",
     "UserChanges",
@@ -100,7 +110,7 @@ class Stored(Protocol):
     def size(self) -> int: ...
 
 
-class Store:
+class Store(PeopleStore):
     """An open database. `clock` gives the time that people's requests are stamped with, in epoch seconds."""
 
     def __init__(self, database: Database, gateway_id: str, clock: Callable[[], float] = time.time) -> None:
@@ -214,7 +224,7 @@ class Store:
         """
 
         def work(connection: Connection) -> list[bool]:
-            answers = applying.apply(connection, lease, decisions, now)
+            answers = applying.apply(connection, lease, decisions, now, self.gateway_id)
             failpoint.reach("store.before_commit")
             return answers
 
@@ -247,13 +257,19 @@ class Store:
         """The cluster's description of itself is where pages read it. LeaseLost."""
         self._database.transact(lambda c: clusterrows.report_cluster(c, lease, name, status_json, now))
 
+    def report_calls(self, lease: Lease, name: str, calls: Mapping[str, Json]) -> None:
+        """The calls made on a cluster that does not answer are where pages read them. LeaseLost."""
+        self._database.transact(lambda c: clusterrows.report_calls(c, lease, name, calls))
+
     def mark_contact(self, lease: Lease, name: str, lost_since: float | None) -> None:
         """The cluster has not answered since then (None: it answers). LeaseLost."""
         self._database.transact(lambda c: clusterrows.mark_contact(c, lease, name, lost_since))
 
-    def close_cluster(self, name: str, reason: str | None) -> None:
+    def close_cluster(self, name: str, reason: str | None, by: Actor | None = None) -> None:
         """The cluster takes no new jobs, for this reason (None: it does)."""
-        self._writer.run(lambda c: clusterrows.close_cluster(c, name, reason))
+        kind = AuditKind.CLUSTER_OPENED if reason is None else AuditKind.CLUSTER_CLOSED
+        words = name if reason is None else f"{name}: {reason}"
+        self._noted(lambda c: clusterrows.close_cluster(c, name, reason), by, kind, words)
 
     def clusters(self) -> list[ClusterRow]:
         """Every cluster a controller ever told of, by name."""
@@ -310,9 +326,9 @@ class Store:
         """The job's name, labels and place are as asked. NotFound; ChangedMeanwhile: `seq` is not as expected."""
         self._writer.run(lambda c: wishes.change(c, viewer, job_id, changes, now, expected_seq))
 
-    def delete(self, viewer: Viewer, job_id: str, now: float) -> None:
+    def delete(self, viewer: Viewer, job_id: str, now: float, by: Actor | None = None) -> None:
         """The ended job is out of every list and holds no file. NotFound; Conflict: it has not ended."""
-        self._writer.run(lambda c: wishes.delete_job(c, viewer, job_id, now))
+        self._writer.run(lambda c: wishes.delete_job(c, viewer, job_id, now, by))
 
     def follow(self, viewer: Viewer, job_id: str, until_at: float) -> None:
         """The running job's log is copied to where it can be read, until then. NotFound."""
@@ -325,6 +341,47 @@ class Store:
     def wishes(self, cluster: str, now: float) -> list[Wish]:
         """Logs of the cluster's jobs that somebody follows now."""
         return self._read(lambda c: wishes.open_wishes(c, cluster, now))
+
+    # --- what people are told -----------------------------------------------------------------------------------------
+    def notice_choice(self, user_id: str) -> NoticeChoice:
+        """What the user wants to be told of, and where."""
+        return self._read(lambda c: notices.choice(c, user_id))
+
+    def set_notice_choice(self, user_id: str, email: str | None, letters: str) -> NoticeChoice:
+        """The user is told of this from now on, there. InvalidInput: no address, or other letters than b, e, a."""
+        return self._writer.run(lambda c: notices.set_choice(c, user_id, NoticeChoice(email, letters)))
+
+    def notices(self, user_id: str, limit: int = 50, before: int | None = None) -> list[Notice]:
+        """What the user was told, the newest first; `before` is the id to go on after."""
+        return self._read(lambda c: notices.notices_of(c, user_id, limit, before))
+
+    def unseen_notices(self, user_id: str) -> int:
+        """How many notices the user has not seen; 100 stands for that many or more."""
+        return self._read(lambda c: notices.unseen(c, user_id))
+
+    def mark_notices_seen(self, user_id: str, up_to: int) -> None:
+        """The user has seen the notice with this id and those before it."""
+        self._writer.run(lambda c: notices.mark_seen(c, user_id, up_to, self._clock()))
+
+    def due_letters(self, now: float, limit: int) -> list[Letter]:
+        """Mails whose time has come, the longest due first."""
+        return self._read(lambda c: notices.due(c, now, limit))
+
+    def mark_sent(self, ids: Collection[int], now: float) -> None:
+        """The mail server has these mails: they are not due any more."""
+        self._database.transact(lambda c: notices.mark_sent(c, ids, now))
+
+    def mark_failed(self, ids: Collection[int], trouble: Trouble, fault: str, now: float) -> None:
+        """These mails are due again, later unless it was the server's fault, or never if they were refused for good."""
+        self._database.transact(lambda c: notices.mark_failed(c, ids, trouble, fault, now))
+
+    def give_up_old_letters(self, now: float) -> int:
+        """Mails that could not be sent for a day are given up; how many were."""
+        return self._database.transact(lambda c: notices.give_up_old(c, now))
+
+    def outbox(self) -> Outbox:
+        """The mails not yet handed over, and what is in their way."""
+        return self._read(notices.outbox)
 
     # --- files --------------------------------------------------------------------------------------------------------
     def add_upload(self, viewer: Viewer, stored: Stored, name: str, media_type: str) -> Upload:
@@ -376,10 +433,18 @@ class Store:
         made = self._writer.run(lambda c: users.add_first_administrator(c, hashed, self._clock()))
         return password if made else None
 
-    def create_user(self, name: str, password: str | None, role: Role) -> User:
-        """The user can sign in, without a password by tokens only. InvalidInput: a bad name or password; Conflict."""
+    def create_user(
+        self, name: str, password: str | None, role: Role, by: Actor | None = None, *, one_time: bool = False
+    ) -> User:
+        """The user can sign in, without a password by tokens only, with a `one_time` one to choose another.
+
+        InvalidInput: a bad name or password; Conflict: the name is taken.
+        """
         hashed = None if password is None else users.hash_password(password)
-        return self._writer.run(lambda c: users.create_user(c, name, hashed, role, self._clock()))
+        return self._noted(
+            lambda c: users.create_user(c, name, hashed, role, self._clock(), one_time=one_time),
+            *(by, AuditKind.USER_CREATED, f"{name}, {role.value}"),
+        )
 
     def user(self, name: str) -> User:
         """The user of this name. NotFound."""
@@ -389,28 +454,43 @@ class Store:
         """Every user, by name."""
         return self._read(users.list_users)
 
-    def verify_password(self, name: str, password: str) -> User:
-        """The user, whose password this is. NotSignedIn: it isn't, or there is no such user; both take as long."""
+    def verify_password(self, name: str, password: str, address: str | None = None) -> User:
+        """The user, whose password this is. NotSignedIn: it isn't, or there is no such user; both take as long.
+
+        With an `address` it is a sign-in from there, and told in the audit, well or not.
+        """
         found = self._read(lambda c: users.stored_password(c, name))
         fits = users.password_fits(password, found[1] if found else None)
-        if found is None or not fits:
+        user = found[0] if found and fits else None
+        if address is not None:
+            kind = AuditKind.SIGNED_IN if user else AuditKind.SIGN_IN_REFUSED
+            self.note(AuditLine(Actor(found[0].id if found else None, name[:64], address), kind))
+        if user is None:
             raise NotSignedIn("the name or the password is wrong")
-        return found[0]
+        return user
 
-    def set_password(self, name: str, password: str) -> None:
+    def set_password(self, name: str, password: str, by: Actor | None = None) -> None:
         """The user signs in with the new password from now on. NotFound, InvalidInput."""
         hashed = users.hash_password(password)
-        self._writer.run(lambda c: users.set_password(c, name, hashed))
+        self._noted(lambda c: users.set_password(c, name, hashed), by, AuditKind.PASSWORD_CHANGED, name)
 
-    def change_user(self, name: str, changes: UserChanges) -> User:
+    def change_user(self, name: str, changes: UserChanges, by: Actor | None = None) -> User:
         """The user is as asked, all of it. NotFound; InvalidInput; Conflict: no administrator would be left."""
         hashed = None if changes.password is None else users.hash_password(changes.password)
-        return self._writer.run(lambda c: users.change_user(c, name, changes, hashed, self._clock()))
+        return self._noted(
+            lambda c: users.change_user(c, name, changes, hashed, self._clock()),
+            *(by, AuditKind.USER_CHANGED, f"{name}: {changes.words}"),
+        )
 
-    def create_token(self, user_id: str, name: str, scopes: Iterable[Scope], expires_at: float | None) -> NewToken:
+    def create_token(
+        self, user_id: str, name: str, scopes: Iterable[Scope], expires_at: float | None, by: Actor | None = None
+    ) -> NewToken:
         """The user has a token; its text can't be shown again."""
         wanted = frozenset(scopes)
-        return self._writer.run(lambda c: users.create_token(c, user_id, name, wanted, expires_at, self._clock()))
+        return self._noted(
+            lambda c: users.create_token(c, user_id, name, wanted, expires_at, self._clock()),
+            *(by, AuditKind.TOKEN_MADE, f"{name}: {' '.join(sorted(wanted)) or 'for choosing a password'}"),
+        )
 
     def authenticate(self, text: str) -> Identity:
         """Whose token this is and what it is good for. NotSignedIn: unknown, expired, revoked, or the user disabled."""
@@ -419,9 +499,11 @@ class Store:
             self._writer.run(lambda c: users.note_use(c, unnoted, self._clock()))
         return identity
 
-    def revoke_token(self, viewer: Viewer, token_id: str) -> None:
+    def revoke_token(self, viewer: Viewer, token_id: str, by: Actor | None = None) -> None:
         """The token is good for nothing any more. NotFound: it is not the viewer's."""
-        self._writer.run(lambda c: users.revoke_token(c, viewer, token_id, self._clock()))
+        self._noted(
+            lambda c: users.revoke_token(c, viewer, token_id, self._clock()), by, AuditKind.TOKEN_REVOKED, token_id
+        )
 
     def tokens(self, user_id: str) -> list[Token]:
         """The user's tokens, the newest first, revoked and expired ones too."""

@@ -15,6 +15,7 @@ from isthmus.lifecycle import Decision
 from isthmus.store.filerows import keep_files
 from isthmus.store.history import NewEvent, record
 from isthmus.store.leases import Lease, hold
+from isthmus.store.notices import WANTED, Telling, kind_of, tell
 from isthmus.store.rows import (
     ATTEMPT_COLUMNS,
     JOB_COLUMNS,
@@ -36,10 +37,11 @@ class ImpossibleChange(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A decision whose guard holds, beside the job as it stands."""
+    """A decision whose guard holds, beside the job as it stands, and the letters of what its owner is told of."""
 
     number: int
     old: Job
+    wanted: str
     decision: Decision
 
     @property
@@ -47,8 +49,10 @@ class _Change:
         return self.decision.job
 
 
-def apply(connection: Connection, lease: Lease, decisions: Sequence[Decision], now: float) -> list[bool]:
-    """Every decision answered True is stored with its event, attempt and outputs; of the others nothing is.
+def apply(
+    connection: Connection, lease: Lease, decisions: Sequence[Decision], now: float, gateway_id: str
+) -> list[bool]:
+    """Every decision answered True is stored with its event, notice, attempt and outputs; of the others nothing is.
 
     A decision is False when its job has changed since (`seq`). The rows are locked before they are compared, so no
     other writer can come between. LeaseLost: the lease is another's, nothing is stored. ImpossibleChange.
@@ -58,18 +62,21 @@ def apply(connection: Connection, lease: Lease, decisions: Sequence[Decision], n
     changes: list[_Change] = []
     answers = []
     for decision in decisions:
-        number, old = standing.get(decision.job.id, (0, None))
+        number, old, wanted = standing.get(decision.job.id, (0, None, ""))
         holds = old is not None and old.seq == decision.job.seq
         answers.append(holds)
         if old is not None and holds:
             del standing[old.id]  # a second decision on the same job was made before this one was stored
-            changes.append(_Change(number, old, decision))
+            changes.append(_Change(number, old, wanted, decision))
     _store(connection, changes, now)
+    _tell(connection, changes, now, gateway_id)
+    _record(connection, changes, now)
     return answers
 
 
-def _locked(connection: Connection, job_ids: set[str]) -> dict[str, tuple[int, Job]]:
-    return {row[1]: (row[0], job_of(row)) for row in connection.execute(_LOCKED, {"ids": list(job_ids)})}
+def _locked(connection: Connection, job_ids: set[str]) -> dict[str, tuple[int, Job, str]]:
+    rows = connection.execute(_LOCKED, {"ids": list(job_ids)})
+    return {row[1]: (row[0], job_of(row), row[-1]) for row in rows}
 
 
 def _store(connection: Connection, changes: Sequence[_Change], now: float) -> None:
@@ -79,6 +86,20 @@ def _store(connection: Connection, changes: Sequence[_Change], now: float) -> No
     _update_jobs(connection, [change for change in changes if change.new.state == change.old.state], moved=False)
     _store_attempts(connection, changes, now)
     _store_outputs(connection, changes, now)
+
+
+def _tell(connection: Connection, changes: Sequence[_Change], now: float, gateway_id: str) -> None:
+    tellings = [
+        Telling(change.number, change.old.owner_id, kind, change.new.state, change.new.cause)
+        for change in changes
+        if change.wanted and change.new.state != change.old.state
+        if (kind := kind_of(change.new.state, change.new.cause)) and kind.letter in change.wanted
+    ]
+    if tellings:
+        tell(connection, gateway_id, tellings, now)
+
+
+def _record(connection: Connection, changes: Sequence[_Change], now: float) -> None:
     record(
         connection,
         [
@@ -158,7 +179,10 @@ def _store_outputs(connection: Connection, changes: Sequence[_Change], now: floa
     keep_files(connection, ((file.sha256, file.size) for _, file in found), now)
     whose = {(change.number, change.new.attempts) for change, _ in found}
     connection.execute(_DELETE_OUTPUTS, [{"row": number, "nth": n} for number, n in whose])
-    rows = [{"job": change.number, "attempt": change.new.attempts, **asdict(file)} for change, file in found]
+    rows = [
+        {"job": change.number, "attempt": change.new.attempts, "owner_id": change.old.owner_id, **asdict(file)}
+        for change, file in found
+    ]
     connection.execute(_INSERT_OUTPUTS, rows)
 
 
@@ -174,7 +198,11 @@ def _bound(names: Iterable[str], *but: str) -> dict[str, BindParameter[object]]:
 
 _THIS_JOB = jobs.c.number == bindparam("row")
 _LOCKED = (
-    job_rows().where(jobs.c.id.in_(bindparam("ids", expanding=True))).order_by(jobs.c.number).with_for_update(of=jobs)
+    job_rows()
+    .add_columns(WANTED)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(jobs.c.number)
+    .with_for_update(of=jobs)
 )
 _MOVE = update(jobs).where(_THIS_JOB).values(**_bound(JOB_COLUMNS), seq=jobs.c.seq + 1)
 _KEEP = update(jobs).where(_THIS_JOB).values(**_bound(JOB_COLUMNS, "state", "state_at"), seq=jobs.c.seq + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -28,6 +29,14 @@ def report_cluster(connection: Connection, lease: Lease, name: str, status_json:
     """The cluster's description is as told. LeaseLost: by somebody who may not any more."""
     hold(connection, lease)
     insert_or_replace(connection, clusters, {"name": name, "status": json.loads(status_json), "seen_at": now})
+
+
+def report_calls(connection: Connection, lease: Lease, name: str, calls: Mapping[str, Json]) -> None:
+    """The calls made on the cluster are as told, beside its last description of itself. LeaseLost."""
+    hold(connection, lease)
+    known = connection.execute(select(clusters.c.status).where(clusters.c.name == name)).scalar_one_or_none()
+    status = {**(known if isinstance(known, dict) else {}), **calls}
+    insert_or_replace(connection, clusters, {"name": name, "status": status})
 
 
 def mark_contact(connection: Connection, lease: Lease, name: str, lost_since: float | None) -> None:

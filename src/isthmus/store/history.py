@@ -95,6 +95,10 @@ def events_after(
 ) -> list[EventRow]:
     """The next events the viewer may see (None: the gateway itself, all), oldest first, at most `limit`."""
     whose = None if viewer is None or viewer.is_admin else viewer.user_id
+    if viewer is not None and viewer.job_id is not None:
+        if job_id not in (None, viewer.job_id):
+            return []
+        whose, job_id = None, viewer.job_id
     query = _after(connection.dialect.name, whose is not None, job_id is not None)
     values = {"xid": position.xid, "id": position.id, "most": limit, "whose": whose, "which": job_id}
     rows = connection.execute(query, {name: value for name, value in values.items() if value is not None})

@@ -11,10 +11,18 @@ from isthmus.job import Resources
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """On whose behalf the store is asked: an administrator sees everything, everybody else what is theirs."""
+    """On whose behalf the store is asked: an administrator sees everything, everybody else what is theirs.
+
+    `job_id` names the one job that somebody else has shown to this viewer, to be read and not to be changed.
+    """
 
     user_id: str
     is_admin: bool = False
+    job_id: str | None = None
+
+    def sees(self, owner_id: str, job_id: str) -> bool:
+        """Whether they may read that owner's job."""
+        return self.is_admin or owner_id == self.user_id or job_id == self.job_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,10 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be accepted, checked against its application already. `digest` names a remembered definition."""
+    """A job to be accepted, checked against its application already. `digest` names a remembered definition.
+
+    `notices` are the letters of what its owner is told of; None: what they chose for all their jobs.
+    """
 
     cluster: str
     application: str
@@ -51,6 +62,7 @@ class NewJob:
     max_attempts: int = 3
     project_id: str | None = None
     parent_id: str | None = None
+    notices: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

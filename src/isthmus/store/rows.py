@@ -34,6 +34,7 @@ ATTEMPT_COLUMNS = (
     *("n", "claimed_by", "run", "scheduler_state", "scheduler_word", "unlisted_since", "started_at", "ended_at"),
     *("exit_code", "stopped_by", "cancel_sent_at", "stage_failures", "voided", "cpu_s", "peak_memory_mib"),
 )
+_WIDTH = len(_JOB) + len(SUBMISSION_COLUMNS) + len(ATTEMPT_COLUMNS)
 
 
 def job_rows() -> Select[*tuple[Any, ...]]:
@@ -62,7 +63,7 @@ def attempt_rows() -> Select[*tuple[Any, ...]]:
 
 def job_of(row: AnyRow) -> Job:
     """The job a row of `job_rows` holds."""
-    found: Sequence[Any] = row
+    found: Sequence[Any] = row[:_WIDTH]  # what a query adds stands behind
     (_, id_, owner_id, cluster, state, state_at, created_at, asked, restartable, max_attempts, count) = found[:11]
     (cause, evidence, waiting_reason, cancel_requested_at, next_check_at, seq) = found[11:17]
     return Job(

@@ -6,6 +6,9 @@ that other tables, pages and the text index use. `jobs.next_check_at` is NULL wh
 sorted by, so a page costs by its length, not by the number of jobs. A filter by cluster has no range of its own, which
 would cost every change of a job on PostgreSQL: `ix_jobs_all` holds the cluster beside the number, to be looked through
 without the jobs.
+
+The letters of `notices` (b, e, a) are what a user is told of; `jobs.notices` is NULL where the job leaves it to its
+owner's choice. A row of `notices` is due while `next_try_at` is set; `seen_at` is for the page, `sent_at` for the mail.
 """
 
 from __future__ import annotations
@@ -81,6 +84,8 @@ users = Table(
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),
     Column("must_change_password", Boolean, nullable=False),
+    Column("email", Text),
+    Column("notices", Text, nullable=False, server_default=""),
 )
 tokens = Table(
     "tokens",
@@ -152,6 +157,7 @@ jobs = Table(
     Column("archived_at", Double),
     Column("deleted_at", Double),
     Column("search_text", Text, nullable=False),
+    Column("notices", Text),
     sqlite_autoincrement=True,
 )
 
@@ -269,6 +275,64 @@ idempotency = Table(
     Column("created_at", Double, nullable=False),
 )
 
+# --- what people are told, and show one another -----------------------------------------------------------------------
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Counter, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("job", ForeignKey("jobs.number"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("mail_to", Text),
+    Column("sent_at", Double),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", Double),
+    Column("fault", Text, nullable=False),
+    Column("seen_at", Double),
+    Index("ix_notices_user_id_id", "user_id", "id"),
+    sqlite_autoincrement=True,
+)
+_DUE, _UNSEEN = text("next_try_at IS NOT NULL"), text("seen_at IS NULL")
+Index("ix_notices_next_try_at", notices.c.next_try_at, sqlite_where=_DUE, postgresql_where=_DUE)
+Index("ix_notices_unseen", notices.c.user_id, sqlite_where=_UNSEEN, postgresql_where=_UNSEEN)
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("job", ForeignKey("jobs.number"), nullable=False, index=True),
+    Column("user_id", ForeignKey("users.id"), index=True),
+    Column("project_id", ForeignKey("projects.id"), index=True),
+    Column("link_sha256", Text, unique=True),
+    Column("created_by", ForeignKey("users.id"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Counter, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("user_id", Text),
+    Column("user_name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("job", ForeignKey("jobs.number")),
+    Column("words", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_audit_job_id", "job", "id"),
+    sqlite_autoincrement=True,
+)
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("owner_id", ForeignKey("users.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
 # --- files ------------------------------------------------------------------------------------------------------------
 files = Table(
     "files",
@@ -313,7 +377,9 @@ outputs = Table(
     Column("sha256", ForeignKey("files.sha256"), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("media_type", Text, nullable=False),
+    Column("owner_id", Text, nullable=False, server_default=""),
     UniqueConstraint("job", "attempt", "name", "path"),
+    Index("ix_outputs_owner_id_sha256_size", "owner_id", "sha256", "size"),  # what a user holds, each content once
     sqlite_autoincrement=True,
 )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from typing import Any
 
 from pwdlib import PasswordHash
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
@@ -55,15 +56,26 @@ class User:
     created_at: float
     disabled_at: float | None
     must_change_password: bool
+    email: str | None = None
+    notices: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UserChanges:
-    """What a user has otherwise from now on; None stays as it is."""
+    """What a user has otherwise from now on; None stays as it is. `one_time`: the password is for choosing another."""
 
     password: str | None = field(default=None, repr=False)
     role: Role | None = None
     disabled: bool | None = None
+    one_time: bool = False
+
+    @property
+    def words(self) -> str:
+        """What changes, in words; a password itself is never told."""
+        said = ["a new password"] if self.password is not None else []
+        said += [f"role {self.role.value}"] if self.role is not None else []
+        said += [] if self.disabled is None else ["disabled" if self.disabled else "enabled"]
+        return ", ".join(said) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,10 @@ def password_fits(password: str, stored: str | None) -> bool:
 
 
 # --- users ------------------------------------------------------------------------------------------------------------
-_USER = (users.c.id, users.c.name, users.c.role, users.c.created_at, users.c.disabled_at, users.c.must_change_password)
+_USER = (
+    *(users.c.id, users.c.name, users.c.role, users.c.created_at, users.c.disabled_at, users.c.must_change_password),
+    *(users.c.email, users.c.notices),
+)
 
 
 def create_user(
@@ -157,8 +172,8 @@ def list_users(connection: Connection) -> list[User]:
     return [_user(*row) for row in connection.execute(select(*_USER).order_by(users.c.name))]
 
 
-def _user(id_: str, name: str, role: str, created_at: float, disabled_at: float | None, once: bool) -> User:
-    return User(id_, name, Role(role), created_at, disabled_at, once)
+def _user(id_: str, name: str, role: str, *rest: Any) -> User:
+    return User(id_, name, Role(role), *rest)
 
 
 def stored_password(connection: Connection, name: str) -> tuple[User, str | None] | None:
@@ -170,11 +185,11 @@ def stored_password(connection: Connection, name: str) -> tuple[User, str | None
     return None if row is None else (_user(*row[:-1]), row[-1])
 
 
-def set_password(connection: Connection, name: str, password_hash: str) -> None:
-    """The user signs in with the new password from now on. NotFound."""
+def set_password(connection: Connection, name: str, password_hash: str, *, one_time: bool = False) -> None:
+    """The user signs in with the new password from now on, `one_time` only to choose another. NotFound."""
     found = user(connection, name)
     changed = update(users).where(users.c.id == found.id)
-    connection.execute(changed.values(password_hash=password_hash, must_change_password=False))
+    connection.execute(changed.values(password_hash=password_hash, must_change_password=one_time))
 
 
 def change_user(connection: Connection, name: str, changes: UserChanges, password_hash: str | None, now: float) -> User:
@@ -188,7 +203,7 @@ def change_user(connection: Connection, name: str, changes: UserChanges, passwor
     )
     found = user(connection, name)
     if password_hash is not None:
-        set_password(connection, name, password_hash)
+        set_password(connection, name, password_hash, one_time=changes.one_time)
     role = found.role if changes.role is None else changes.role
     disabled_at = found.disabled_at if changes.disabled is None else now if changes.disabled else None
     connection.execute(update(users).where(users.c.id == found.id).values(role=role.value, disabled_at=disabled_at))

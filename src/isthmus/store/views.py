@@ -18,7 +18,7 @@ from isthmus.store.ids import is_id
 from isthmus.store.listing import JobSummary, summaries
 from isthmus.store.records import JobInput, Viewer
 from isthmus.store.rows import attempt_of, attempt_rows, resources_of
-from isthmus.store.schema import clusters, definitions, job_labels, jobs, outputs, users
+from isthmus.store.schema import clusters, definitions, job_labels, jobs, outputs, projects, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,13 @@ class OutputView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, whole. `owner` is the owner's name; `outputs` are those of the last attempt; `attempts` are in order."""
+    """A job, whole. `owner` and `project` are names; `outputs` are the last attempt's; `attempts` are in order."""
 
     id: str
     owner_id: str
     owner: str
     project_id: str | None
+    project: str | None
     name: str
     labels: tuple[str, ...]
     application: str
@@ -73,24 +74,33 @@ class JobView:
     archived_at: float | None
     deleted_at: float | None
     seq: int
+    notices: str | None = None
 
 
 @cache
 def _whole_job(of_one_owner: bool) -> Select[*tuple[Any, ...]]:
     query = (
-        select(jobs, users.c.name.label("owner"), definitions.c.body, clusters.c.contact_lost_since)
+        select(
+            jobs,
+            users.c.name.label("owner"),
+            projects.c.name.label("project"),
+            definitions.c.body,
+            clusters.c.contact_lost_since,
+        )
         .join(users, users.c.id == jobs.c.owner_id)
         .join(definitions, definitions.c.digest == jobs.c.digest)
         .outerjoin(clusters, clusters.c.name == jobs.c.cluster)
+        .outerjoin(projects, projects.c.id == jobs.c.project_id)
         .where(jobs.c.id == bindparam("which"))
     )
     return query.where(jobs.c.owner_id == bindparam("whose")) if of_one_owner else query
 
 
 def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
-    """The job. NotFound: there is none, or it is not the viewer's."""
-    values = {"which": job_id} if viewer.is_admin else {"which": job_id, "whose": viewer.user_id}
-    row = connection.execute(_whole_job(not viewer.is_admin), values).one_or_none() if is_id(job_id) else None
+    """The job. NotFound: there is none, or it is not the viewer's. Whom it was shown to see nothing of its family."""
+    of_one_owner = not viewer.is_admin and job_id != viewer.job_id
+    values = {"which": job_id, "whose": viewer.user_id} if of_one_owner else {"which": job_id}
+    row = connection.execute(_whole_job(of_one_owner), values).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("there is no such job")
     number = row.number
@@ -99,6 +109,7 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         owner_id=row.owner_id,
         owner=row.owner,
         project_id=row.project_id,
+        project=row.project,
         name=row.name,
         labels=_labels(connection, number),
         application=row.application,
@@ -117,8 +128,8 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         ended_at=row.ended_at,
         exit_code=row.exit_code,
         cancel_requested_at=row.cancel_requested_at,
-        parent_id=row.parent_id,
-        root_id=row.root_id,
+        parent_id=row.parent_id if viewer.job_id is None else None,
+        root_id=row.root_id if viewer.job_id is None else row.id,
         children=_children(connection, viewer, job_id),
         inputs=row.inputs,
         files=input_files(connection, [number])[number],
@@ -130,13 +141,14 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         archived_at=row.archived_at,
         deleted_at=row.deleted_at,
         seq=row.seq,
+        notices=row.notices,
     )
 
 
 def number_of(connection: Connection, viewer: Viewer, job_id: str) -> int:
     """The job's number. NotFound: there is none, or it is not the viewer's."""
     query = select(jobs.c.number).where(jobs.c.id == job_id)
-    if not viewer.is_admin:
+    if not viewer.is_admin and job_id != viewer.job_id:
         query = query.where(jobs.c.owner_id == viewer.user_id)
     number = connection.execute(query).scalar_one_or_none() if is_id(job_id) else None
     if number is None:
@@ -150,6 +162,8 @@ def family(connection: Connection, viewer: Viewer, job_id: str) -> tuple[JobSumm
     `parent_id` makes them a tree. NotFound.
     """
     number = number_of(connection, viewer, job_id)
+    if viewer.job_id is not None:
+        return summaries(connection, [number])
     root = select(jobs.c.root_id).where(jobs.c.number == number).scalar_subquery()
     query = select(jobs.c.number).where(jobs.c.root_id == root).order_by(jobs.c.number)
     if not viewer.is_admin:
@@ -179,7 +193,7 @@ def _labels(connection: Connection, number: int) -> tuple[str, ...]:
 
 def _children(connection: Connection, viewer: Viewer, job_id: str) -> tuple[str, ...]:
     rows = connection.execute(_CHILDREN, {"id": job_id})
-    return tuple(id_ for id_, owner_id in rows if viewer.is_admin or owner_id == viewer.user_id)
+    return tuple(id_ for id_, owner_id in rows if viewer.sees(owner_id, id_))
 
 
 def _attempts(connection: Connection, number: int) -> tuple[Attempt, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
 from isthmus.errors import Conflict, NotFound
 from isthmus.job import FINAL, JobState
+from isthmus.store.audit import Actor, AuditKind, AuditLine, record_audit
 from isthmus.store.conflicts import insert_or_refresh
 from isthmus.store.history import NewEvent, record
 from isthmus.store.ids import is_id
@@ -117,7 +118,7 @@ def _set_labels(connection: Connection, number: int, labels: Sequence[str]) -> N
         connection.execute(insert(job_labels), [{"job": number, "label": label} for label in dict.fromkeys(labels)])
 
 
-def delete_job(connection: Connection, viewer: Viewer, job_id: str, now: float) -> None:
+def delete_job(connection: Connection, viewer: Viewer, job_id: str, now: float, by: Actor | None) -> None:
     """The job is out of every list and holds no file any more; its record stays. Conflict: it has not ended."""
     row = _one(connection, viewer, job_id)
     if JobState(row.state) not in FINAL:
@@ -127,11 +128,13 @@ def delete_job(connection: Connection, viewer: Viewer, job_id: str, now: float) 
     gone = update(jobs).where(jobs.c.number == row.number)
     connection.execute(gone.values(deleted_at=now, next_check_at=None, seq=jobs.c.seq + 1))
     record(connection, [NewEvent(row.number, row.owner_id, now, "deleted", {"by": viewer.user_id})])
+    if by is not None and row.owner_id != viewer.user_id:
+        record_audit(connection, AuditLine(by, AuditKind.JOB_DELETED_BY_ADMINISTRATOR, row.name, row.number), now)
 
 
 def follow(connection: Connection, viewer: Viewer, job_id: str, until_at: float) -> None:
     """The job's log is followed until then, if it is running. NotFound."""
-    row = _one(connection, viewer, job_id, lock=False)
+    row = _one(connection, viewer, job_id, reading=True)
     wish: Values = {"cluster": row.cluster, "job": row.number, "kind": _FOLLOW_LOG, "until_at": until_at}
     insert_or_refresh(connection, wishes, ("job", "kind"), "until_at", [wish])
 
@@ -156,18 +159,18 @@ def forget_old_wishes(connection: Connection, now: float) -> None:
     connection.execute(delete(wishes).where(wishes.c.until_at <= now))
 
 
-def _mine(viewer: Viewer, job_ids: Sequence[str], *, lock: bool = True) -> Select[*tuple[Any, ...]]:
+def _mine(viewer: Viewer, job_ids: Sequence[str], *, reading: bool = False) -> Select[*tuple[Any, ...]]:
     query = select(
         *(jobs.c.number, jobs.c.id, jobs.c.owner_id, jobs.c.state, jobs.c.seq),
         *(jobs.c.cancel_requested_at, jobs.c.name, jobs.c.application, jobs.c.cluster),
     ).where(jobs.c.id.in_(job_ids), jobs.c.deleted_at.is_(None))
-    if not viewer.is_admin:
+    if not viewer.is_admin and not (reading and [*job_ids] == [viewer.job_id]):
         query = query.where(jobs.c.owner_id == viewer.user_id)
-    return query.order_by(jobs.c.number).with_for_update() if lock else query
+    return query if reading else query.order_by(jobs.c.number).with_for_update()
 
 
-def _one(connection: Connection, viewer: Viewer, job_id: str, *, lock: bool = True) -> AnyRow:
-    row = connection.execute(_mine(viewer, [job_id], lock=lock)).one_or_none() if is_id(job_id) else None
+def _one(connection: Connection, viewer: Viewer, job_id: str, *, reading: bool = False) -> AnyRow:
+    row = connection.execute(_mine(viewer, [job_id], reading=reading)).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("there is no such job")
     return row
