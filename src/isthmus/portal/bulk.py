@@ -1,0 +1,308 @@
+"""What is done with the jobs that somebody selected in a list: asked first where it can't be undone, then told of.
+
+Each job is dealt with by itself: what can't be done to one keeps nobody's others from it, and the answer says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import anyio.to_thread
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from isthmus.errors import InputFault, InvalidInput, IsthmusError, NotFound
+from isthmus.gateway import By, Changes, Key
+from isthmus.portal.jobfilter import Filter, read_filter
+from isthmus.portal.joblist import Board, BoardOf, is_listed, own_board
+from isthmus.portal.reading import Form, form_of
+from isthmus.portal.rendering import page
+from isthmus.portal.session import safe_next
+from isthmus.portal.visitor import Visitor, visitor_of
+from isthmus.store.audit import Actor
+from isthmus.store.views import JobView
+from isthmus.store.wishes import CancelOutcome, JobChanges
+from isthmus.store.words import is_storable
+
+MOST_JOBS = 500
+MOST_LABELS = 20
+LABEL_CHARACTERS = 64
+MOST_TOLD = 20
+"""Jobs that are named one by one where something could not be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Jobs chosen in a list, what is to be done with them, and who asks."""
+
+    visitor: Visitor
+    board: Board
+    ids: tuple[str, ...]
+    label: str
+    key: str
+
+    def job(self, job_id: str) -> JobView:
+        """The job, if it is one of the list's. NotFound."""
+        return self.visitor.gateway.store.job(self.board.viewer, job_id)
+
+    def change(self, job_id: str, changes: JobChanges) -> None:
+        self.visitor.gateway.store.change(self.board.viewer, job_id, changes, time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """A job to which it was not done, and why. `name` is its id where it was not found."""
+
+    job_id: str
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each job of a selection. `made` are the ids of new jobs."""
+
+    done: tuple[str, ...]
+    refused: tuple[NotDone, ...]
+    made: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that can be done with jobs, in words: `done` follows "3 of 5 jobs", `fitting` "only 3 of 5 jobs".
+
+    With a `question` it is asked first. `fits` tells to which jobs it can be done, `ends` that something ends with it.
+    """
+
+    act: Callable[[Selection], Outcome]
+    verb: str
+    done: str
+    question: str = ""
+    fitting: str = ""
+    fits: Callable[[JobView], bool] = lambda job: True
+    ends: bool = True
+
+
+# --- one by one ---------------------------------------------------------------------------------------------
+def _each(selection: Selection, act: Callable[[str], str | None]) -> Outcome:
+    """The act done to each job; it gives the id of a job it made, and raises where it can't be done."""
+    done, refused, made = [], [], []
+    for job_id in selection.ids:
+        try:
+            new = act(job_id)
+        except IsthmusError as error:
+            refused.append(_not_done(selection, job_id, error.message))
+            continue
+        done.append(job_id)
+        made += [] if new is None else [new]
+    return Outcome(tuple(done), tuple(refused), tuple(made))
+
+
+def _not_done(selection: Selection, job_id: str, words: str) -> NotDone:
+    try:
+        return NotDone(job_id, selection.job(job_id).name, words)
+    except NotFound:
+        return NotDone("", "A job that you don't have", words)
+
+
+def _cancel(selection: Selection) -> Outcome:
+    words = {
+        CancelOutcome.REQUESTED_BEFORE: "was asked for before; it is repeated until the cluster's answer proves it",
+        CancelOutcome.ALREADY_ENDED: "it has ended already",
+        CancelOutcome.NOT_FOUND: "there is no such job",
+    }
+    store = selection.visitor.gateway.store
+    answers = store.request_cancel(selection.board.viewer, selection.ids, time.time())
+    done = tuple(found.job_id for found in answers if found.outcome is CancelOutcome.REQUESTED)
+    others = [found for found in answers if found.outcome is not CancelOutcome.REQUESTED]
+    return Outcome(done, tuple(_not_done(selection, found.job_id, words[found.outcome]) for found in others))
+
+
+def _resubmit(selection: Selection) -> Outcome:
+    visitor = selection.visitor
+    by = By(selection.board.viewer, visitor.name)
+
+    def again(job_id: str) -> str:
+        said = f"run again {selection.key} {job_id}"
+        key = Key(f"portal {said}", hashlib.sha256(said.encode()).hexdigest())
+        return visitor.gateway.resubmit(by, job_id, Changes(), key).job.id
+
+    return _each(selection, again)
+
+
+def _archive(selection: Selection) -> Outcome:
+    return _each(selection, lambda job_id: selection.change(job_id, JobChanges(archived=True)))
+
+
+def _bring_back(selection: Selection) -> Outcome:
+    return _each(selection, lambda job_id: selection.change(job_id, JobChanges(archived=False)))
+
+
+def _delete(selection: Selection) -> Outcome:
+    visitor = selection.visitor
+    by = Actor(visitor.user_id, visitor.name, visitor.address)
+    return _each(selection, lambda job_id: visitor.gateway.delete(selection.board.viewer, job_id, by))
+
+
+def _label(selection: Selection) -> Outcome:
+    label = _checked_label(selection.label)
+
+    def add(job_id: str) -> None:
+        labels = selection.job(job_id).labels
+        if len({*labels, label}) > MOST_LABELS:
+            raise InvalidInput(f"a job has at most {MOST_LABELS} labels: take one off first")
+        selection.change(job_id, JobChanges(labels=tuple(sorted({*labels, label}))))
+
+    return _each(selection, add)
+
+
+def _unlabel(selection: Selection) -> Outcome:
+    label = _checked_label(selection.label)
+
+    def take_off(job_id: str) -> None:
+        labels = selection.job(job_id).labels
+        if label not in labels:
+            raise InvalidInput("it does not have this label")
+        selection.change(job_id, JobChanges(labels=tuple(other for other in labels if other != label)))
+
+    return _each(selection, take_off)
+
+
+def _checked_label(given: str) -> str:
+    label = " ".join(given.split())
+    if not label:
+        raise _refused("label", "Write the label beside the button first.")
+    if len(label) > LABEL_CHARACTERS or not label.isprintable() or not is_storable(label):
+        raise _refused("label", f"A label is one line of up to {LABEL_CHARACTERS} visible characters.")
+    return label
+
+
+def _refused(field: str, words: str) -> InvalidInput:
+    return InvalidInput(words, (InputFault(field, "selection", words),))
+
+
+_CANCEL_WORDS = (
+    "Jobs that have ended are left alone. A running program is stopped, and what it has written so far is kept. A job"
+    " shows Cancelled once it is proved not to run."
+)
+_DELETE_WORDS = (
+    "Their inputs, outputs and logs are deleted for good; that they ran stays known. Files that other jobs use stay"
+    " with those. Only jobs that have ended can be deleted: cancel the others first."
+)
+_AGAIN_WORDS = (
+    "Each becomes a new job with the same inputs, program version, cluster and resources. To change something, open a"
+    " job and choose Edit & resubmit."
+)
+DEEDS: Mapping[str, Deed] = MappingProxyType(
+    {
+        "cancel": Deed(
+            _cancel,
+            "Cancel",
+            "will be cancelled",
+            _CANCEL_WORDS,
+            "have not ended yet",
+            lambda job: not job.state.is_final,
+        ),
+        "resubmit": Deed(
+            *(_resubmit, "Run again", "run again, with the same inputs, as new jobs", _AGAIN_WORDS, "are there"),
+            ends=False,
+        ),
+        "archive": Deed(_archive, "Archive", "archived: find them under Archived"),
+        "bring_back": Deed(_bring_back, "Bring back", "back in the list"),
+        "delete": Deed(_delete, "Delete", "deleted", _DELETE_WORDS, "have ended", lambda job: job.state.is_final),
+        "label": Deed(_label, "Label", "labelled"),
+        "unlabel": Deed(_unlabel, "Take the label off", "without the label now"),
+    }
+)
+
+
+# --- the route ------------------------------------------------------------------------------------------------
+def bulk_route(path: str, board_of: BoardOf) -> Route:
+    """Does with the selected jobs of the list at `path` what the form says."""
+
+    def act(request: Request, form: Form) -> Response:
+        visitor = visitor_of(request)
+        board = board_of(visitor)
+        ids = tuple(dict.fromkeys(form.all("job")))
+        if not 1 <= len(ids) <= MOST_JOBS:
+            raise _refused("job", f"Select 1 to {MOST_JOBS} jobs in the list first: {len(ids)} are selected.")
+        wanted = form.get("do")
+        if wanted == "compare":
+            return _compare(request, ids)
+        deed = DEEDS.get(wanted)
+        if deed is None or (wanted == "resubmit" and board.everybody):
+            raise _refused("do", "There is no such button: reload the page.")
+        key = form.get("key") or secrets.token_urlsafe(12)
+        selection = Selection(visitor, board, ids, form.get("label"), key)
+        here = safe_next(form.get("here") or board.path)
+        known = {"board": board, "deed": deed, "wanted": wanted, "here": here, "n": len(ids)}
+        if deed.question and form.get("sure") != "yes":
+            return _ask(request, selection, deed, known)
+        return _tell(request, selection, deed.act(selection), known)
+
+    async def route(request: Request) -> Response:
+        form = await form_of(request)
+        return await anyio.to_thread.run_sync(act, request, form)
+
+    return Route(f"{path}/selected", route, methods=["POST"])
+
+
+def _compare(request: Request, ids: Sequence[str]) -> Response:
+    if len(ids) != 2:
+        raise _refused("job", f"Two jobs can be compared: {len(ids)} are selected.")
+    to = f"/compare?a={ids[0]}&b={ids[1]}"
+    if "hx-request" in request.headers:
+        return Response(headers={"HX-Redirect": to})
+    return RedirectResponse(to, 303)
+
+
+def _ask(request: Request, selection: Selection, deed: Deed, known: Mapping[str, object]) -> Response:
+    """The question, with how many jobs it can be done to."""
+    found = list(_found(selection))
+    fitting = sum(deed.fits(job) for job in found)
+    part = "hx-request" in request.headers
+    return page(
+        request,
+        "jobs/sure_part.html" if part else "jobs/sure.html",
+        **known,
+        ids=selection.ids,
+        fitting=fitting,
+        key=selection.key,
+        first=found[0].name if found else "",
+    )
+
+
+def _tell(request: Request, selection: Selection, outcome: Outcome, known: Mapping[str, object]) -> Response:
+    """What became of them; on the page itself their rows are made new."""
+    more = max(len(outcome.refused) - MOST_TOLD, 0)
+    told = {**known, "outcome": outcome, "refused": outcome.refused[:MOST_TOLD], "more": more}
+    if "hx-request" not in request.headers:
+        return page(request, "jobs/done.html", **told)
+    asked = _filter_of(str(known["here"]), selection.board)
+    rows = {job.id: job for job in _found(selection) if is_listed(job, asked)}
+    gone = [job_id for job_id in outcome.done if job_id not in rows]
+    return page(request, "jobs/done_part.html", **told, filter=asked, rows=list(rows.values()), gone=gone)
+
+
+def _found(selection: Selection) -> Iterator[JobView]:
+    for job_id in selection.ids:
+        try:
+            job = selection.job(job_id)
+        except NotFound:
+            continue
+        yield job
+
+
+def _filter_of(here: str, board: Board) -> Filter:
+    """The filter that the list's address says."""
+    return read_filter(QueryParams(here.partition("?")[2]), everybody=board.everybody)
+
+
+routes = [bulk_route("/jobs", own_board)]

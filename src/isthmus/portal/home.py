@@ -1,0 +1,87 @@
+"""The first page: what runs, what waits, what ended lately, and what needs the visitor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from isthmus.job import JobState
+from isthmus.portal.rendering import page
+from isthmus.portal.visitor import Visitor, visitor_of
+from isthmus.store.listing import Count, JobSummary, ListQuery, Sort
+
+RECENT_S = 7 * 24 * 3600.0
+FEW = 8
+
+RUNNING = (JobState.RUNNING, JobState.STAGING_OUT)
+WAITING = (JobState.ACCEPTED, JobState.STAGING_IN, JobState.SUBMITTING, JobState.QUEUED)
+ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that goes on only when the visitor does something, and where."""
+
+    words: str
+    href: str
+    action: str
+
+
+def show_home(request: Request) -> Response:
+    """The visitor's own jobs in three lists."""
+    return page(request, "home.html", **_lists(visitor_of(request)))
+
+
+def show_lists(request: Request) -> Response:
+    """The part of the page that changes as jobs do."""
+    return page(request, "home_lists.html", **_lists(visitor_of(request)))
+
+
+def _lists(visitor: Visitor) -> Mapping[str, object]:
+    ended = _jobs(visitor, ENDED)
+    counts = visitor.gateway.store.counts(visitor.viewer)
+    return {
+        "running": _jobs(visitor, RUNNING),
+        "waiting": _jobs(visitor, WAITING),
+        "ended": ended,
+        "needs": list(_needs(visitor, ended)),
+        "counts": {
+            "running": _total(counts, RUNNING),
+            "waiting": _total(counts, WAITING),
+            "ended": _total(counts, ENDED),
+        },
+        "now": time.time(),
+    }
+
+
+def _jobs(visitor: Visitor, states: tuple[JobState, ...]) -> tuple[JobSummary, ...]:
+    query = ListQuery(states=states, sort=Sort.STATE_AT, limit=FEW)
+    return visitor.gateway.store.page(visitor.viewer, query).jobs
+
+
+def _total(counts: Mapping[JobState, Count], states: tuple[JobState, ...]) -> str:
+    found = [counts[state] for state in states]
+    return f"{sum(one.n for one in found):,}{'' if all(one.exact for one in found) else '+'}"
+
+
+def _needs(visitor: Visitor, ended: tuple[JobSummary, ...]) -> Iterator[Need]:
+    for job in ended:
+        if job.state is JobState.FAILED and time.time() - job.state_at < RECENT_S:
+            yield Need(f"{job.name} failed", f"/jobs/{job.id}", "See why")
+    if not visitor.is_administrator:
+        return
+    for broken in visitor.gateway.catalogue().broken:
+        yield Need(f"The application file {broken.source} is broken", "/admin/applications", "See the fault")
+    for cluster in visitor.gateway.clusters().values():
+        if cluster.closed_reason:
+            yield Need(f"Cluster {cluster.name} takes no new jobs: {cluster.closed_reason}", "/clusters", "Look at it")
+        elif cluster.contact_lost_since is not None:
+            yield Need(f"Cluster {cluster.name} does not answer", "/clusters", "Look at it")
+
+
+routes = [Route("/", show_home, methods=["GET"]), Route("/part/lists", show_lists, methods=["GET"])]
