@@ -30,7 +30,7 @@ PROGRAMS = PROJECT / ".venvs"
 HOME = PROJECT / "demo-home"
 APPLICATION = "storm-clustering"
 RADAR = "pyart/testing/data/example_nexrad_level3_msg19"  # a storm over Alabama, 2 January 2015
-CORES_DBZ = 50
+WEAKER_DBZ = 35
 PASSWORD = "demo.password"  # noqa: S105  the name of a file
 MOST_HOMES = 10
 SHOWN_STORMS = 5
@@ -209,7 +209,7 @@ def stay(home: Path, found: Found) -> None:
         if found.job.state is JobState.COMPLETED:
             edited = resubmit(gateway.job(found.job.id))
             pages += [
-                (f"Only {CORES_DBZ} dBZ", f"/jobs/{edited.id}"),
+                (f"From {WEAKER_DBZ} dBZ on", f"/jobs/{edited.id}"),
                 ("Side by side", f"/compare?a={found.job.id}&b={edited.id}"),
             ]
     print(f"\nThe portal:    {login.url}")
@@ -218,15 +218,15 @@ def stay(home: Path, found: Found) -> None:
         print(f"{title + ':':15}{login.url}{path}")
     print(f"The API:       {login.url}/api/v1 (described in {login.url}/openapi.json)")
     print(f"Command line:  export ISTHMUS_HOME={home}")
-    print(f"               .venv/bin/isthmus resubmit {found.job.id} --set threshold_dbz=30 --wait")
+    print(f"               .venv/bin/isthmus resubmit {found.job.id} --set threshold_dbz=45 --wait")
     print("Ctrl-C ends it.", flush=True)
     signal.pause()
 
 
 def resubmit(job: Job) -> Job:
-    """The same analysis with a higher threshold has ended, and what it changed was shown."""
-    print(f"\nThe same file again, for echoes of {CORES_DBZ} dBZ or more:", flush=True)
-    edited = job.resubmit(job_name="Only the strong cores", threshold_dbz=CORES_DBZ).wait()
+    """The same analysis with a lower threshold has ended, and what it changed was shown."""
+    print(f"\nThe same file again, for echoes of {WEAKER_DBZ} dBZ or more:", flush=True)
+    edited = job.resubmit(job_name="Weaker echoes too", threshold_dbz=WEAKER_DBZ).wait()
     for change in edited.diff(job):
         print(f"  {change.field}: {change.b} -> {change.a}")
     print(f"  {edited.state}", flush=True)

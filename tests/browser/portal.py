@@ -70,6 +70,15 @@ class Portal:
         """The REST API as this person, to arrange what a test looks at."""
         return Client(self.url, person.token)
 
+    def stop(self) -> None:
+        """The gateway is stopped; its jobs go on."""
+        self.process.words = ("--port", self.url.rpartition(":")[2])
+        self.process.stop()
+
+    def start(self) -> None:
+        """It answers again, where it did."""
+        self.process.start()
+
     def kill(self, part: str) -> None:
         """The gateway's process of this module is dead; `isthmus serve` starts another."""
         (pid,) = until_some(self.process, part)

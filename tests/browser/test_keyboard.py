@@ -43,8 +43,10 @@ def test_a_job_is_made_and_looked_at_without_a_mouse(windows: Windows, portal: P
 
     tab_to(page, page.get_by_role("link", name="Run a program"))
     page.keyboard.press("Enter")
+    page.wait_for_url("**/applications")
     tab_to(page, page.get_by_role("link", name="Counting").first)
     page.keyboard.press("Enter")
+    page.wait_for_url("**/applications/counting")
     tab_to(page, page.get_by_label("Count up to"))
     page.keyboard.press("Control+A")
     page.keyboard.type("7")

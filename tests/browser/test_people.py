@@ -64,7 +64,7 @@ def test_a_link_shows_the_job_to_whoever_has_it_until_it_is_ended(
 ) -> None:
     ada.goto(f"/jobs/{job.id}/sharing")
     ada.get_by_role("button", name="Make a link").click()
-    link = ada.get_by_label("The link", exact=True).input_value()
+    link = ada.get_by_role("textbox", name="The link").input_value()
     stranger = windows.stranger()
     stranger.goto(link)
     expect(stranger.get_by_role("heading", level=1)).to_have_text("Between colleagues")

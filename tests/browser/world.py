@@ -17,7 +17,7 @@ class World:
     """Ids of Ada's jobs, each ended but for `running`; the first is shared with Bob, and by a link."""
 
     storms: str
-    cores: str
+    weaker: str
     failed: str
     cancelled: str
     running: str
@@ -34,13 +34,13 @@ def settled(portal: Portal) -> World:
         cancelled = gateway.submit("counting", job_name="Not wanted any more", linger_s=600)
         running = gateway.submit("ticking", job_name="Ticks for long", lines=10_000, every_s=1, labels=["spring"])
         cancelled.cancel()
-        cores = _completed(storms).resubmit(job_name="Only the strong cores", threshold_dbz=50)
-        for job in (failed, cancelled, _completed(cores)):
+        weaker = _completed(storms).resubmit(job_name="Weaker echoes too", threshold_dbz=30)
+        for job in (failed, cancelled, _completed(weaker)):
             job.wait(DEADLINE_S)
         storms.share("bob")
         link = storms.share(link=True).link
     assert link
-    return World(storms.id, cores.id, failed.id, cancelled.id, running.id, link.rpartition("/")[2])
+    return World(storms.id, weaker.id, failed.id, cancelled.id, running.id, link.rpartition("/")[2])
 
 
 def _completed(job: Job) -> Job:

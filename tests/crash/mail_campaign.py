@@ -85,9 +85,10 @@ class PostOffice:
 
 @dataclass(slots=True)
 class MailRound(Round):
-    """A round in which nothing but processes and the mail server come to harm."""
+    """A round of SIGKILLs: these are its faults. What else happens is `trouble`, and counts for nothing."""
 
     office: PostOffice = field(default_factory=PostOffice)
+    trouble: Counter[str] = field(default_factory=Counter)
 
     def _strike(self) -> None:
         weights = {
@@ -123,7 +124,13 @@ class MailRound(Round):
     def _mail_server_away(self) -> None:
         self.office.close()
         self.office.back_at = time.monotonic() + self.random.uniform(*AWAY_S)
-        self.happened["mail server away"] += 1
+        self.trouble["mail server away"] += 1
+
+    def _cancel(self) -> None:
+        names = [name for name, request in self.rig.asked.items() if not request.cancelled]
+        if names:
+            self.rig.cancel(self.random.choice(names))
+            self.trouble["cancelled by its user"] += 1
 
     def _keep(self) -> None:
         self.office.keep()
@@ -175,6 +182,7 @@ class MailTotals:
     """What a campaign has seen so far."""
 
     faults: Counter[str] = field(default_factory=Counter)
+    trouble: Counter[str] = field(default_factory=Counter)
     jobs: int = 0
     wanted: int = 0
     arrived: int = 0
@@ -200,10 +208,15 @@ class MailTotals:
 
     def rows(self) -> dict[str, int]:
         """One row a kind of fault, then what the witness found."""
-        found = {name.replace("_", " "): getattr(self, name) for name in MailTotals.__slots__ if name != "faults"}
+        found = {
+            name.replace("_", " "): getattr(self, name)
+            for name in MailTotals.__slots__
+            if name not in ("faults", "trouble")
+        }
         return {
             **dict(sorted(self.faults.items())),
             "all faults": self.faults.total(),
+            **dict(sorted(self.trouble.items())),
             **found,
         }
 
@@ -235,6 +248,7 @@ def run_on(
             few = min(30, faults - totals.faults.total())
             turn, verdict, mails = play(folder, new_url(stack), random, few, random.randint(20, 40))
         totals.faults += turn.injected
+        totals.trouble += turn.trouble
         totals.add(len(turn.rig.asked), verdict, mails)
         clean = verdict.is_clean and mails.is_clean
         say(

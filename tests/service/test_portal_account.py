@@ -62,6 +62,13 @@ def test_an_address_that_is_none_is_shown_again_with_what_is_wrong(portal: Rig, 
     assert portal.store.notice_choice(ada.person.user_id).notices == ""
 
 
+def test_a_notice_of_a_kind_that_is_none_is_refused(portal: Rig, ada: Browser) -> None:
+    answer = ada.post("/account/notices", {"notices": ["x"], "email": ""})
+    assert answer.status_code == 422
+    assert "letters b (began), e (ended) and a (aborted)" in answer.text
+    assert portal.store.notice_choice(ada.person.user_id).notices == ""
+
+
 def test_notices_are_listed_the_newest_first_and_marked_as_seen(portal: Rig, ada: Browser) -> None:
     assert "Nothing to tell" in text_of(ada.get("/notices").text)
     portal.store.set_notice_choice(ada.person.user_id, None, "be")

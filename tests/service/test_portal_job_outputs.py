@@ -10,7 +10,7 @@ import pytest
 
 from isthmus.job import Cause, JobState
 from tests.service.api_rig import Rig
-from tests.service.portal_jobs import GEOJSON, PICTURE, PNG, Wrote, atlas_job, ended, serving_atlas
+from tests.service.portal_jobs import GEOJSON, PICTURE, PNG, Wrote, atlas_job, ended, reached, serving_atlas
 from tests.service.portal_rig import Browser, signed_in, text_of
 
 SVG = Wrote(
@@ -179,6 +179,16 @@ def test_a_promised_output_that_is_missing_is_said_in_its_place(portal: Rig, ada
     shown = text_of(ada.get(f"/jobs/{job_id}").text)
     assert "The program promises this file and did not write it." in shown
     assert "The program may also write these, and did not: Summary" in shown
+
+
+def test_a_program_that_never_ran_is_not_blamed_for_what_it_did_not_write(portal: Rig, ada: Browser) -> None:
+    job_id = atlas_job(ada.person)
+    reached(portal, job_id, JobState.SUBMITTING)
+    portal.move(job_id, JobState.FAILED, cause=Cause.REJECTED, evidence="no such queue")
+    shown = text_of(ada.get(f"/jobs/{job_id}").text)
+    assert "promises" not in shown
+    assert "There are none." in shown
+    assert "Change and run again" in shown
 
 
 def test_of_very_many_files_the_first_are_shown_and_the_others_named(portal: Rig, ada: Browser) -> None:

@@ -304,6 +304,13 @@ def test_the_exact_version_of_the_earlier_job_is_run_unless_the_newest_is_chosen
     assert "maybe" not in child.inputs
 
 
+def test_what_was_filled_in_is_kept_when_another_version_is_chosen(ada: Browser, upgraded: JobView) -> None:
+    fields = form_of(ada, upgraded) | {"inputs.size": "9", "inputs.maybe": "false"}
+    ada.post_part(f"/jobs/{upgraded.id}/resubmit/part/draft", fields)
+    assert form_of(ada, upgraded, "?version=latest")["inputs.size"] == ["9"]
+    assert form_of(ada, upgraded)["inputs.maybe"] == ["false"]
+
+
 def test_a_program_that_left_the_catalogue_says_so(portal: Rig, ada: Browser) -> None:
     text = APPLICATION.replace("name: odd", "name: short-lived")
     path = write_application(portal.configuration.home, text, "short-lived")

@@ -133,6 +133,18 @@ def test_two_jobs_are_compared_and_no_other_number(ada: Browser) -> None:
         assert "Two jobs can be compared" in answer.text
 
 
+def test_what_cannot_be_a_jobs_id_is_compared_with_nothing(ada: Browser) -> None:
+    answer = do(ada, "compare", ["a&b=c", "d\r\nX-Evil: 1"])
+    assert answer.headers["HX-Redirect"] == "/compare?a=a%26b%3Dc&b=d%0D%0AX-Evil%3A+1"
+
+
+def test_an_address_of_the_list_that_is_none_is_refused_before_anything_is_done(portal: Rig, ada: Browser) -> None:
+    job_id = submitted(ada)
+    answer = ada.post_part("/jobs/selected", {"do": "archive", "job": job_id, "here": "/jobs?state=nothing"})
+    assert answer.status_code == 422
+    assert portal.store.job(ada.viewer, job_id).archived_at is None
+
+
 def test_nothing_selected_is_said_so(ada: Browser) -> None:
     answer = do(ada, "archive", [])
     assert answer.status_code == 422

@@ -33,14 +33,20 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
 
 
 def portal(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run the portal with the API, for a service manager of your own."""
+    """Run the web process alone: portal and API.
+
+    For a service manager of your own.
+    """
     from isthmus.portal import serve as serve_portal
 
     serve_portal(_home(home), host=host, port=port)
 
 
 def api(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run the API alone, without the portal, for a service manager of your own."""
+    """Run the API alone, without the portal.
+
+    For a service manager of your own.
+    """
     from isthmus.api import serve as serve_api
 
     serve_api(_home(home), host=host, port=port)

@@ -195,7 +195,7 @@ def _check_password(visitor: Visitor, password: str) -> None:
     """InvalidInput: it is not the visitor's. What outlives a session takes more than a session to make."""
     try:
         with visitor.services.passwords.attempt(visitor.name, visitor.address):
-            visitor.gateway.store.verify_password(visitor.name, password)
+            visitor.gateway.store.verify_password(visitor.name, password, visitor.address)
     except NotSignedIn:
         message = "this is not your password"
     except TooManyAttempts as refused:

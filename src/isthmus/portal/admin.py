@@ -21,6 +21,7 @@ from isthmus.portal.joblist import everybodys_board, routes_of
 from isthmus.portal.rendering import page
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store.audit import AuditKind, AuditQuery
+from isthmus.store.words import is_storable
 
 AUDIT_PAGE = 50
 MOST_DIGITS = 18
@@ -149,8 +150,11 @@ def _query(request: Request) -> AuditQuery:
         raise InvalidInput("no such kind", (InputFault("kind", "choice", "choose one of the list"),))
     if before and not (before.isascii() and before.isdigit() and len(before) <= MOST_DIGITS):
         raise InvalidInput("no such line", (InputFault("before", "choice", "reload the page"),))
+    user = asked.get("user", "").strip()
+    if not is_storable(user):
+        raise InvalidInput("no such name", (InputFault("user", "form", "is not a user's name"),))
     return AuditQuery(
-        user=asked.get("user", "").strip()[:64] or None,
+        user=user[:64] or None,
         kind=AuditKind(kind) if kind else None,
         job_id=asked.get("job", "").strip() or None,
         before=int(before) if before else None,

@@ -35,8 +35,7 @@ def advice_for(job: JobView, application: Application, *, may_act: bool) -> tupl
     """What to do next, the most helpful first; without `may_act` only what a reader can do."""
     if not job.state.is_final or job.deleted_at is not None:
         return ()
-    found = _for_readers(job)
-    return (*(_for_owners(job, application) if may_act else ()), *found)
+    return (*_for_readers(job), *(_for_owners(job, application) if may_act else ()))
 
 
 def _for_readers(job: JobView) -> Iterator[Advice]:

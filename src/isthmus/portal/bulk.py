@@ -6,11 +6,13 @@ Each job is dealt with by itself: what can't be done to one keeps nobody's other
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from starlette.datastructures import QueryParams
@@ -36,6 +38,8 @@ MOST_LABELS = 20
 LABEL_CHARACTERS = 64
 MOST_TOLD = 20
 """Jobs that are named one by one where something could not be done."""
+
+_KEY = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +243,14 @@ def bulk_route(path: str, board_of: BoardOf) -> Route:
         deed = DEEDS.get(wanted)
         if deed is None or (wanted == "resubmit" and board.everybody):
             raise _refused("do", "There is no such button: reload the page.")
-        key = form.get("key") or secrets.token_urlsafe(12)
+        key = form.get("key") if _KEY.fullmatch(form.get("key")) else secrets.token_urlsafe(12)
         selection = Selection(visitor, board, ids, form.get("label"), key)
         here = safe_next(form.get("here") or board.path)
-        known = {"board": board, "deed": deed, "wanted": wanted, "here": here, "n": len(ids)}
+        asked = read_filter(QueryParams(here.partition("?")[2]), everybody=board.everybody)
+        known = {"board": board, "filter": asked, "deed": deed, "wanted": wanted, "here": here, "n": len(ids)}
         if deed.question and form.get("sure") != "yes":
             return _ask(request, selection, deed, known)
-        return _tell(request, selection, deed.act(selection), known)
+        return _tell(request, selection, deed.act(selection), asked, known)
 
     async def route(request: Request) -> Response:
         form = await form_of(request)
@@ -257,7 +262,7 @@ def bulk_route(path: str, board_of: BoardOf) -> Route:
 def _compare(request: Request, ids: Sequence[str]) -> Response:
     if len(ids) != 2:
         raise _refused("job", f"Two jobs can be compared: {len(ids)} are selected.")
-    to = f"/compare?a={ids[0]}&b={ids[1]}"
+    to = f"/compare?{urlencode({'a': ids[0], 'b': ids[1]})}"
     if "hx-request" in request.headers:
         return Response(headers={"HX-Redirect": to})
     return RedirectResponse(to, 303)
@@ -279,16 +284,17 @@ def _ask(request: Request, selection: Selection, deed: Deed, known: Mapping[str,
     )
 
 
-def _tell(request: Request, selection: Selection, outcome: Outcome, known: Mapping[str, object]) -> Response:
+def _tell(
+    request: Request, selection: Selection, outcome: Outcome, asked: Filter, known: Mapping[str, object]
+) -> Response:
     """What became of them; on the page itself their rows are made new."""
     more = max(len(outcome.refused) - MOST_TOLD, 0)
     told = {**known, "outcome": outcome, "refused": outcome.refused[:MOST_TOLD], "more": more}
     if "hx-request" not in request.headers:
         return page(request, "jobs/done.html", **told)
-    asked = _filter_of(str(known["here"]), selection.board)
     rows = {job.id: job for job in _found(selection) if is_listed(job, asked)}
     gone = [job_id for job_id in outcome.done if job_id not in rows]
-    return page(request, "jobs/done_part.html", **told, filter=asked, rows=list(rows.values()), gone=gone)
+    return page(request, "jobs/done_part.html", **told, rows=list(rows.values()), gone=gone)
 
 
 def _found(selection: Selection) -> Iterator[JobView]:
@@ -298,11 +304,6 @@ def _found(selection: Selection) -> Iterator[JobView]:
         except NotFound:
             continue
         yield job
-
-
-def _filter_of(here: str, board: Board) -> Filter:
-    """The filter that the list's address says."""
-    return read_filter(QueryParams(here.partition("?")[2]), everybody=board.everybody)
 
 
 routes = [bulk_route("/jobs", own_board)]

@@ -22,6 +22,7 @@ from isthmus.gateway import By, Key
 from isthmus.gateway import Request as JobRequest
 from isthmus.gateway.catalogue import Entry
 from isthmus.portal.catalogue import closed_words
+from isthmus.portal.checking import Look
 from isthmus.portal.chosen import references
 from isthmus.portal.fields import fault_words
 from isthmus.portal.filling import (
@@ -38,6 +39,7 @@ from isthmus.portal.formdata import Texts
 from isthmus.portal.reading import Form, with_form
 from isthmus.portal.rendering import page
 from isthmus.portal.visitor import Visitor, visitor_of
+from isthmus.store.drafts import Draft
 
 RECENT_UPLOADS = 200
 
@@ -60,11 +62,7 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
     def show(request: Request) -> Response:
         """The form: the draft of earlier, or as it is at first."""
         filling = kind.open(request)
-        draft = (
-            None
-            if _asks_for_something(request)
-            else filling.visitor.gateway.store.draft(filling.visitor.viewer, filling.draft_key)
-        )
+        draft = None if "example" in request.query_params else _draft_of(filling)
         texts = dict(filling.start) if draft is None else {**filling.start, **texts_of_draft(draft.body)}
         return _drawn(request, filling, texts, draft_at=None if draft is None else draft.updated_at)
 
@@ -73,7 +71,7 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
         filling, texts = kind.open(request), texts_of_form(form)
         found = filling.look(texts)
         if found.faults:
-            return _drawn(request, filling, texts, found.faults, form.get("key"), status=422)
+            return _drawn(request, filling, texts, found.faults, form.get("key"), status=422, found=found)
         try:
             job_id = kind.send(filling, texts, filling.key(form.get("key"), texts))
         except IsthmusError as error:
@@ -125,9 +123,8 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
     ]
 
 
-def _asks_for_something(request: Request) -> bool:
-    """Whether the address says what the form is to hold."""
-    return any(name in request.query_params for name in ("example", "version"))
+def _draft_of(filling: Filling) -> Draft | None:
+    return filling.visitor.gateway.store.draft(filling.visitor.viewer, filling.draft_key)
 
 
 def _drawn(
@@ -140,8 +137,9 @@ def _drawn(
     status: int = 200,
     refusal: str = "",
     draft_at: float | None = None,
+    found: Look | None = None,
 ) -> Response:
-    context = drawn(filling, texts, filling.look(texts), tuple(faults), key)
+    context = drawn(filling, texts, found or filling.look(texts), tuple(faults), key)
     return page(request, filling.template, status, refusal=refusal, draft_at=draft_at, **context)
 
 

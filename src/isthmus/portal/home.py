@@ -43,11 +43,11 @@ def show_lists(request: Request) -> Response:
 
 
 def _lists(visitor: Visitor) -> Mapping[str, object]:
-    ended = _jobs(visitor, ENDED)
+    ended = _jobs(visitor, ENDED, Sort.STATE_AT)
     counts = visitor.gateway.store.counts(visitor.viewer)
     return {
-        "running": _jobs(visitor, RUNNING),
-        "waiting": _jobs(visitor, WAITING),
+        "running": _jobs(visitor, RUNNING, Sort.CREATED),
+        "waiting": _jobs(visitor, WAITING, Sort.CREATED),
         "ended": ended,
         "needs": list(_needs(visitor, ended)),
         "counts": {
@@ -59,8 +59,9 @@ def _lists(visitor: Visitor) -> Mapping[str, object]:
     }
 
 
-def _jobs(visitor: Visitor, states: tuple[JobState, ...]) -> tuple[JobSummary, ...]:
-    query = ListQuery(states=states, sort=Sort.STATE_AT, limit=FEW)
+def _jobs(visitor: Visitor, states: tuple[JobState, ...], sort: Sort) -> tuple[JobSummary, ...]:
+    """The newest few. States that few jobs are in are found quickly only in the order of creation."""
+    query = ListQuery(states=states, sort=sort, limit=FEW)
     return visitor.gateway.store.page(visitor.viewer, query).jobs
 
 

@@ -75,7 +75,7 @@ def change(request: Request, form: Form) -> Response:
     """The job's name and labels are as given, or the form says what is wrong with them."""
     job = may_change(request)
     name = form.get("name").strip()
-    labels = [label for part in form.get("labels").split(",") if (label := part.strip())]
+    labels = [label for line in form.get("labels").split("\n") if (label := line.strip())]
     faults = _faults(name, labels)
     if faults:
         given = {"name": name, "labels": form.get("labels")}
@@ -91,7 +91,7 @@ def change(request: Request, form: Form) -> Response:
 
 _FIELDS = {
     "name": "Give a name of 1 to 255 characters on one line.",
-    "labels": "Give at most 20 labels of 1 to 64 characters each, with commas between them.",
+    "labels": "Give at most 20 labels of 1 to 64 characters, each on a line of its own.",
 }
 
 
@@ -116,7 +116,7 @@ def delete(request: Request) -> Response:
     job, visitor = may_change(request), visitor_of(request)
     actor = Actor(visitor.user_id, visitor.name, visitor.address)
     job.gateway.delete(job.access.viewer, job.id, by=actor)
-    return RedirectResponse("/jobs?deleted=1", 303)
+    return RedirectResponse("/jobs", 303)
 
 
 def _done(request: Request, job: Opened) -> Response:

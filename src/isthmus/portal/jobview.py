@@ -80,7 +80,7 @@ def context_of(opened: Opened, stream: Stream | None = None, *, with_log: bool =
         "may_change": opened.may_change and job.deleted_at is None,
         "has_account": opened.visitor is not None,
         "faults": {},
-        "given": {"name": job.name, "labels": ", ".join(job.labels)},
+        "given": {"name": job.name, "labels": "\n".join(job.labels)},
         "is_mine": opened.is_mine,
         "as_administrator": opened.as_administrator,
         "application": application,

@@ -38,6 +38,7 @@ def _notices(request: Request) -> Mapping[str, object]:
         "unseen": store.unseen_notices(visitor.user_id),
         "unseen_most": UNSEEN_MOST,
         "choice": store.notice_choice(visitor.user_id),
+        "sends_mail": bool(visitor.gateway.configuration.house.mail.host),
         "continued": before is not None,
     }
 

@@ -108,13 +108,13 @@ def groups_of(job: JobView, application: Application) -> tuple[Group, ...]:
 
 def _groups(job: JobView, application: Application) -> Iterator[Group]:
     left = [one for one in job.outputs if one.name not in tuple(Stream)]
-    collected = job.state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED) and job.deleted_at is None
+    collected = job.state.is_final and job.deleted_at is None
+    ran = job.state is not JobState.CANCELLED and any(attempt.exit_code is not None for attempt in job.attempts)
     for rule in application.outputs:
         mine = [one for one in left if one.name == rule.name]
         left = [one for one in left if one.name != rule.name]
         if mine or collected:
-            missing = rule.required and not mine and job.state is not JobState.CANCELLED
-            yield _group(rule.name, rule.label, rule.show, mine, missing)
+            yield _group(rule.name, rule.label, rule.show, mine, rule.required and not mine and ran)
     for name in dict.fromkeys(one.name for one in left):
         yield _group(name, name, Show.DOWNLOAD, [one for one in left if one.name == name], False)
 

@@ -131,12 +131,14 @@ async def follow_shared(request: Request) -> Response:
     """The events of the job that a link shows, while it does."""
     job = await anyio.to_thread.run_sync(opened, request)
     services: Services = request.app.state.services
-    return await streamed(request, services, job.access.viewer, job.id, partial(_still_shown, request))
+    address = request.client.host if request.client else ""
+    may_go_on = partial(_still_shown, services, request.path_params["link"], address)
+    return await streamed(request, services, job.access.viewer, job.id, may_go_on)
 
 
-def _still_shown(request: Request) -> bool:
+def _still_shown(services: Services, link: str, address: str) -> bool:
     try:
-        opened(request)
+        services.gateway.access_by_link(link, address=address, opening=False)
     except NotFound:
         return False
     return True

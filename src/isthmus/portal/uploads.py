@@ -94,7 +94,7 @@ def show_mine(request: Request) -> Response:
     found = [
         one for one in sent if wanted.fits(one.name, one.media_type) and all(w in one.name.casefold() for w in words)
     ]
-    return page(request, "forms/sent_before.html", uploads=found, sent=len(sent), wanted=wanted)
+    return page(request, "forms/sent_before.html", uploads=found, sent=len(sent), many=MANY)
 
 
 def show_outputs(request: Request) -> Response:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -97,8 +97,6 @@ __all__ = [
     "Wish",
 ]
 
-T = TypeVar("T")
-
 
 class Stored(Protocol):
     """Bytes in the file store, as `isthmus.files.StoredFile` tells of them."""
@@ -141,10 +139,6 @@ class Store(PeopleStore):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._database.read() as connection:
-            return work(connection)
 
     def is_at_head(self) -> bool:
         """Whether the database answers and its schema is this Isthmus' own."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from isthmus.application.encoding import Json
 from isthmus.store import audit, drafts, projects, shares, usage
 from isthmus.store.audit import Actor, AuditKind, AuditLine, AuditQuery, AuditRow, record_audit, record_seldom
+from isthmus.store.database import Database
 from isthmus.store.drafts import Draft
 from isthmus.store.groupwriter import GroupWriter
 from isthmus.store.projects import Project
@@ -23,11 +24,13 @@ T = TypeVar("T")
 class PeopleStore:
     """Methods of `Store`; one that takes `by` writes into the audit, in its own transaction, who did it."""
 
+    _database: Database
     _writer: GroupWriter
     _clock: Callable[[], float]
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        raise NotImplementedError("the store reads")
+        with self._database.read() as connection:
+            return work(connection)
 
     def _noted(self, work: Callable[[Connection], T], by: Actor | None, kind: AuditKind, words: str) -> T:
         """What the work gives, with a line of the audit in its transaction; `by` is None for the gateway itself."""

@@ -103,6 +103,7 @@ document.addEventListener("htmx:after:swap", () => {
   setTimeout(() => (renewing = false), 50); // `toggle` is told a moment later
   showSelection();
   showDialogs();
+  tellZone();
 });
 
 // --- days are those of the reader's zone
