@@ -1,4 +1,4 @@
-"""A store with a million jobs: rows as the gateway writes them, put in by bulk.
+"""A store with any number of jobs: rows as the gateway writes them, put in by bulk.
 
 Who and what: 200 users, of whom `bench` owns a fifth of all jobs; nine in ten jobs COMPLETED; a name of three words out
 of a fixed vocabulary, of which COMMON is in a third of the jobs and RARE in one of 50,000; every fifth job has a label.

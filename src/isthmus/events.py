@@ -105,7 +105,7 @@ class Follower:
 
 
 class Tail:
-    """One process's view of the event table; its methods belong to one event loop."""
+    """One process's view of the event table; its methods belong to one event loop, but for `nudge`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -113,6 +113,7 @@ class Tail:
         self._starting = asyncio.Lock()
         self._poller: _Poller | None = None
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the followers, once there was one
 
     @property
     def followers(self) -> int:
@@ -133,7 +134,7 @@ class Tail:
         With `nudge_in_s` a pulse comes then too.
         """
         follower = Follower(viewer, job_id, pulse_s)
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         timer = None if nudge_in_s is None else loop.call_later(nudge_in_s, follower.nudge)
         await self._add(follower)
         try:
@@ -175,7 +176,12 @@ class Tail:
             self._poller = None
 
     def nudge(self) -> None:
-        """Every follower gets a pulse now: something about its right to read may have changed."""
+        """Every follower gets a pulse now: something about its right to read may have changed. Called in any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to hear
+                self._loop.call_soon_threadsafe(self._nudge_all)
+
+    def _nudge_all(self) -> None:
         for follower in self._followers:
             follower.nudge()
 

@@ -226,7 +226,7 @@ def passable(folder: Path) -> None:
     """Other users can pass through the test's folders, which pytest makes for its own user only."""
     folder.chmod(0o755)
     for above in folder.parents:
-        if above.name.startswith("pytest"):
+        if any(part.startswith("pytest") for part in above.parts):
             above.chmod(0o755)
 
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from isthmus.portal import make_site
-from isthmus.portal.session import safe_next
-from isthmus.store.users import UserChanges
+from isthmus.portal.session import csrf_of, safe_next
+from isthmus.store.users import Scope, UserChanges
 from tests.service.api_rig import PASSWORD, Rig, serving
 from tests.service.portal_rig import csrf_in, sign_in, signed_in, stranger, text_of
 
@@ -87,6 +87,21 @@ def test_a_change_without_the_sessions_token_is_not_made(portal: Rig, csrf: str)
     ada = signed_in(portal, "ada")
     assert ada.post("/sign-out", csrf=csrf).status_code == 403
     assert ada.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("scopes", [(), (Scope.READ,), (Scope.SUBMIT,)])
+def test_a_token_that_is_good_for_less_than_a_session_makes_none(portal: Rig, scopes: tuple[Scope, ...]) -> None:
+    person = portal.person("ada", scopes=scopes)
+    browser = stranger(portal)
+    browser.cookies.set("isthmus", person.token)
+    assert browser.get("/").status_code == 303
+    assert browser.post("/sign-out", headers={"X-CSRF-Token": csrf_of(person.token)}).status_code == 303
+    assert person.client.get("/me").status_code == 200
+
+
+def test_an_upload_is_not_read_to_look_for_its_token(portal: Rig) -> None:
+    ada = signed_in(portal, "ada")
+    assert ada.client.post("/uploads", data={"csrf": ada.csrf}).status_code == 403
 
 
 def test_another_users_token_proves_nothing(portal: Rig) -> None:

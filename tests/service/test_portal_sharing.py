@@ -244,14 +244,27 @@ def test_a_stream_of_a_link_that_shows_nothing_is_refused(portal: Rig) -> None:
     assert stranger(portal).get("/shared/never-was/live").status_code == 404
 
 
-def test_who_tries_many_wrong_links_must_wait(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_who_tries_many_wrong_links_must_wait_and_a_right_one_is_never_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with serving_atlas(tmp_path_factory) as rig:
         ada = signed_in(rig, "ada")
         link = linked(ada, a_done_job(rig, ada))
         someone = stranger(rig)
-        answers = [someone.get(f"/shared/wrong-{n}").status_code for n in range(25)]
-        assert answers[0] == 404
-        assert answers[-1] == 429
-        refused = someone.get(link)
-        assert refused.status_code == 429
-        assert int(refused.headers["retry-after"]) > 0
+        answers = [someone.get(f"/shared/wrong-{n}") for n in range(25)]
+        assert answers[0].status_code == 404
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert someone.get(link).status_code == 200
+
+
+def test_a_download_is_written_down_under_the_files_own_name_and_only_if_there_was_one(
+    portal: Rig, ada: Browser
+) -> None:
+    job_id = a_done_job(portal, ada)
+    link = linked(ada, job_id)
+    someone = stranger(portal)
+    assert someone.get(f"{link}/outputs/picture/file?path=never-there.png").status_code == 404
+    assert "never-there.png" not in ada.get(f"/jobs/{job_id}/sharing").text
+    assert someone.get(f"{link}/outputs/picture/file?path=reflectivity.png").status_code == 200
+    assert "reflectivity.png" in ada.get(f"/jobs/{job_id}/sharing").text

@@ -104,3 +104,14 @@ def test_a_file_is_drawn_as_asked_if_that_is_safe_and_possible(
 )
 def test_a_media_type_left_open_is_taken_from_the_files_ending(said: str, path: str, media_type: str) -> None:
     assert media_type_of(OutputView(1, 1, "x", path, "0" * 64, 1, said)) == media_type
+
+
+def test_a_long_name_in_json_is_not_copied_for_each_of_its_members() -> None:
+    form: Json = {"x" * 500_000: [1] * 250_000, "a": {"b": [1, True, None, "2", 2.5]}}
+    assert list(numbers_in(form)) == [("a.b.0", 1.0), ("a.b.4", 2.5)]
+
+
+def test_a_line_that_is_no_row_of_any_table_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("," * 20_000_000)
+    assert "too long to be shown" in read_table(path, ",").fault

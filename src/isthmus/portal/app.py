@@ -42,12 +42,9 @@ from isthmus.portal import (
     users,
 )
 from isthmus.portal.rendering import Templates
-from isthmus.portal.session import SafeHeaders, SessionRequired
+from isthmus.portal.session import UPLOADS, SafeHeaders, SessionRequired
 from isthmus.portal.static_files import StaticFiles
 from isthmus.store import Store
-
-UPLOADS = "/uploads"
-"""Where pages send files to; a body as large as the configuration says."""
 
 _API = ("/api", "/openapi.json", "/healthz", "/readyz", "/metrics")
 

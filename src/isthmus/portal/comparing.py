@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +28,8 @@ from isthmus.store.views import JobView
 
 MAX_JSON_BYTES = 1024 * 1024
 MAX_NUMBERS = 200
+MOST_READ = 5000
+MOST_PATH = 300  # characters; deeper members and those under longer names are left out
 OFFERED = 30
 
 
@@ -169,25 +172,33 @@ def _flat(gateway: Gateway, side: Side, file: ShownFile) -> dict[str, float]:
     sha256 = next(one.sha256 for one in side.job.outputs if one.id == file.id)
     try:
         with gateway.files.open(sha256) as source:
-            return dict(numbers_in(json.load(source)))
+            return dict(islice(numbers_in(json.load(source)), MOST_READ))
     except (ValueError, RecursionError):
         return {}
 
 
 def numbers_in(form: Json) -> Iterator[tuple[str, float]]:
     """Each finite number of a JSON value with the way to it, `storms.2.area`, in order. Walks without recursion."""
-    left: list[tuple[str, Json]] = [("", form)]
-    while left:
-        path, value = left.pop()
-        if isinstance(value, bool) or value is None or isinstance(value, str):
+    ways: list[Iterator[tuple[str, Json]]] = [iter([("", form)])]
+    while ways:
+        path, value = next(ways[-1], (None, None))
+        if path is None:
+            ways.pop()
+            continue
+        if isinstance(value, bool) or value is None or isinstance(value, str) or len(path) > MOST_PATH:
             continue
         if isinstance(value, int | float):
             number = float(value) if abs(value) < 1e300 else math.inf
             if math.isfinite(number):
                 yield path or "value", number
             continue
-        members = value.items() if isinstance(value, dict) else enumerate(value)
-        left += [(f"{path}.{key}" if path else str(key), one) for key, one in reversed([*members])]
+        ways.append(_members(path, value))
+
+
+def _members(path: str, value: dict[str, Json] | list[Json]) -> Iterator[tuple[str, Json]]:
+    """One by one: a long path is not copied for members that nobody comes to."""
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        yield (f"{path}.{key}" if path else str(key)), one
 
 
 routes = [Route("/compare", show, methods=["GET"])]

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from isthmus.portal.logpage import decoded, visible
 
 TEXT_START_BYTES = 16 * 1024
 TEXT_BYTES = 256 * 1024
 TABLE_ROWS = 200
+LINE_CHARACTERS = 256 * 1024
 TABLE_COLUMNS = 60
 COUNTED_BYTES = 16 * 1024 * 1024
 _CELL = 500
@@ -58,7 +60,7 @@ def excerpt(path: Path, most: int) -> Excerpt:
 def read_table(path: Path, delimiter: str) -> Table:
     """The file's first line as the heading, and its first rows."""
     with path.open("r", encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = csv.reader(file, delimiter=delimiter)
+        lines = csv.reader(_lines(file), delimiter=delimiter)
         try:
             heading = next(lines, [])
             rows = [row for row in islice(lines, TABLE_ROWS) if row]
@@ -70,6 +72,14 @@ def read_table(path: Path, delimiter: str) -> Table:
     cells = tuple(tuple(_cells(row, width)) for row in rows)
     numeric = tuple(_is_numeric([row[column] for row in cells]) for column in range(width))
     return Table(tuple(_cells(heading, width)), cells, numeric, count, columns)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The file's lines. csv.Error: one is too long to be a row that anybody would look at."""
+    while line := file.readline(LINE_CHARACTERS):
+        if len(line) == LINE_CHARACTERS:
+            raise csv.Error("it is too long to be shown")
+        yield line
 
 
 def _cells(row: list[str], width: int) -> Iterator[str]:

@@ -30,6 +30,8 @@ from isthmus.store.records import Viewer
 
 PULSE_S = 15.0
 """How often a silent stream says that it lives, and whether its reader may still read is looked up."""
+CHECK_S = 2.0
+"""How soon a reader of a log who may read no more gets none of it; others are told at once."""
 LOOK_S = 0.4
 """How often a followed log is looked at."""
 PIECE = 64 * 1024
@@ -105,7 +107,7 @@ async def _lines(
         async for row in rows:
             if row is not None:
                 yield _job_event(row)
-            elif log is None or time.monotonic() - checked_at >= PULSE_S:
+            elif log is None or time.monotonic() - checked_at >= CHECK_S:
                 checked_at = time.monotonic()
                 if not await anyio.to_thread.run_sync(may_go_on):
                     return
@@ -132,8 +134,10 @@ async def _log_lines(gateway: Gateway, viewer: Viewer, log: _Log | None) -> Asyn
     for _ in range(MOST_AT_ONCE):
         try:
             piece = await anyio.to_thread.run_sync(_piece, gateway, viewer, log)
-        except IsthmusError:  # deleted meanwhile: the page hears of it by its event
+        except NotFound:  # deleted meanwhile: the page hears of it by its event
             log.complete = True
+            return
+        except IsthmusError:  # the store is away: at the next look it may be back
             return
         text, used = decoded(piece)
         if used == 0 and not piece.complete:

@@ -135,8 +135,9 @@ def show_piece(request: Request) -> Response:
 def download(request: Request) -> Response:
     """The whole log, as far as it is here, to be saved."""
     stream = _stream(request)
-    job = opened(request, download=stream.value)
+    job = opened(request)
     first = job.gateway.log(job.access.viewer, job.id, stream, 0, DOWNLOAD_BYTES)
+    opened(request, download=stream.value)
     headers = {**SAFE, "Content-Disposition": attachment(f"{job.id}.{stream.value}.txt")}
     return StreamingResponse(_pieces(job, stream, first), 200, headers, "text/plain; charset=utf-8")
 

@@ -5,10 +5,12 @@ The same handlers serve both; `Opened.base` is what their pages' links begin wit
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
+from isthmus.api.access import address_of
 from isthmus.api.limits import PasswordGate
 from isthmus.api.services import Services
 from isthmus.errors import NotAllowed, NotFound, NotSignedIn
@@ -65,24 +67,18 @@ def opened(request: Request, *, download: str | None = None, opening: bool = Fal
 
 
 def _by_link(request: Request, download: str | None, opening: bool) -> Opened:
-    """Whoever tries wrong links waits, so that nobody finds one by trying."""
+    """Whoever tries wrong links waits; a right one is never refused for what others do."""
     services: Services = request.app.state.services
     gate: PasswordGate = request.app.state.links
     text = request.path_params["link"]
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     try:
-        with gate.attempt(f"link from {address}", address):
-            access = _shown(services.gateway, text, address, download, opening)
-    except NotSignedIn as wrong:
-        raise NotFound(wrong.message) from None
+        access = services.gateway.access_by_link(text, address=address, download=download, opening=opening)
+    except NotFound:
+        with suppress(NotSignedIn), gate.attempt(f"link from {address}", address):
+            raise NotSignedIn("a wrong link") from None
+        raise
     return Opened(services.gateway, access, f"/shared/{text}", None)
-
-
-def _shown(gateway: Gateway, text: str, address: str, download: str | None, opening: bool) -> Access:
-    try:
-        return gateway.access_by_link(text, address=address, download=download, opening=opening)
-    except NotFound as wrong:
-        raise NotSignedIn(wrong.message) from None
 
 
 def may_change(request: Request) -> Opened:

@@ -192,9 +192,11 @@ def send_file(request: Request) -> Response:
     """One output's bytes; only raster images may stand in a page, everything else is to be saved."""
     name, path = request.path_params["name"], request.query_params.get("path")
     inline = request.query_params.get("inline") == "1"
-    job = opened(request, download=None if inline else path or name)
+    job = opened(request)
     found = job.gateway.output(job.access.viewer, job.id, name, path)
     media_type = media_type_of(found)
+    if not (inline and media_type in _RASTER):
+        opened(request, download=found.path)  # written down once it is known to be there, under its own name
     answer = file_response(
         request,
         job.gateway.files.path(found.sha256),
@@ -213,11 +215,12 @@ def send_file(request: Request) -> Response:
 def send_input(request: Request) -> Response:
     """One input file's bytes, to be saved."""
     name, place = request.path_params["name"], request.query_params.get("position", "0")
-    job = opened(request, download=name)
+    job = opened(request)
     view = job.gateway.with_files(job.access.viewer, job.id)
     found = next((one for one in view.files if one.name == name and str(one.position) == place), None)
     if found is None:
         raise NotFound("the job took no such file")
+    opened(request, download=found.file_name)
     return file_response(
         request,
         job.gateway.files.path(found.sha256),

@@ -19,21 +19,23 @@ class Form:
     """The fields of a form that was sent: names may come several times, in order."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
 
     def get(self, name: str, default: str = "") -> str:
         """The last value under the name."""
-        return next((value for key, value in reversed(self._pairs) if key == name), default)
+        return self._values.get(name, [default])[-1]
 
     def all(self, name: str) -> list[str]:
-        return [value for key, value in self._pairs if key == name]
+        return list(self._values.get(name, ()))
 
     def names(self) -> list[str]:
         """Every name once, in the order of their first coming."""
-        return list(dict.fromkeys(key for key, _ in self._pairs))
+        return list(self._values)
 
     def __contains__(self, name: object) -> bool:
-        return any(key == name for key, _ in self._pairs)
+        return name in self._values
 
 
 async def form_of(request: Request) -> Form:

@@ -21,11 +21,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from isthmus.api.authentication import Caller
 from isthmus.api.services import Services
 from isthmus.errors import IsthmusError, NotAllowed, NotSignedIn, TooLarge
+from isthmus.portal.reading import MAX_FIELDS
 from isthmus.portal.trouble import respond
 from isthmus.portal.visitor import Visitor
+from isthmus.store.users import Scope as TokenScope
 
 SESSION_S = 7 * 24 * 3600.0
 """How long a sign-in is good for."""
+
+UPLOADS = "/uploads"
+"""Where pages send files to; a body as large as the configuration says."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -40,6 +45,7 @@ _SAFE = {
     "cache-control": "no-store",
 }
 _OPEN = ("/sign-in", "/static/", "/shared/")
+_SESSION_SCOPES = frozenset({TokenScope.READ, TokenScope.SUBMIT})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOR_NEWCOMERS = frozenset({"/password", "/sign-out"})
 _FORM = "application/x-www-form-urlencoded"
@@ -95,7 +101,10 @@ class SessionRequired:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request = Request(scope, receive)
-        caller = await self._caller(request)
+        try:
+            caller = await self._caller(request)
+        except IsthmusError as error:  # the store is away
+            return await respond(request, error)(scope, receive, send)
         if caller is not None:
             scope.setdefault("state", {})["visitor"] = Visitor(caller, self._services, csrf_of(caller.token), request)
         if scope["path"].startswith(_OPEN):
@@ -112,12 +121,12 @@ class SessionRequired:
         """The request goes on if a page of this session made it."""
         scope, receive = request.scope, request.receive
         given = request.headers.get("x-csrf-token")
-        if given is None and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+        if given is None and _is_form(request):
             try:
                 body = await request.body()
             except HTTPException as refusal:  # the body limit's
                 return await respond(request, TooLarge(str(refusal.detail)))(scope, receive, send)
-            given = parse_qs(body.decode("latin-1")).get("csrf", [None])[0]
+            given = _csrf_in(body)
             receive = _again(body, receive)
         try:
             check_origin(request)
@@ -128,6 +137,12 @@ class SessionRequired:
         return await self._app(scope, receive, send)
 
     async def _caller(self, request: Request) -> Caller | None:
+        """Whose session it is. A token that is good for less than a user may do by signing in makes no session."""
+        known = await self._known(request)
+        is_session = known is not None and (known.is_newcomer or known.identity.scopes >= _SESSION_SCOPES)
+        return known if is_session else None
+
+    async def _known(self, request: Request) -> Caller | None:
         token = request.cookies.get(cookie_name(request))
         if not token:
             return None
@@ -138,6 +153,19 @@ class SessionRequired:
             return await anyio.to_thread.run_sync(self._services.tokens.caller, token)
         except NotSignedIn:
             return None
+
+
+def _is_form(request: Request) -> bool:
+    """Whether the body may be read here to look for the token: never that of an upload, which has no bound."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == _FORM and request.url.path != UPLOADS
+
+
+def _csrf_in(body: bytes) -> str | None:
+    try:
+        return parse_qs(body.decode("latin-1"), max_num_fields=MAX_FIELDS).get("csrf", [None])[0]
+    except ValueError:
+        return None
 
 
 def check_origin(request: Request) -> None:

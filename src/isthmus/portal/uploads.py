@@ -20,6 +20,7 @@ from isthmus.job import JobState
 from isthmus.portal.chosen import Chooser, ChosenFile
 from isthmus.portal.formdata import text_of_file
 from isthmus.portal.rendering import page
+from isthmus.portal.session import UPLOADS
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store import JobSummary, ListQuery
 
@@ -132,7 +133,7 @@ def _files(visitor: Visitor, job: JobSummary, wanted: Wanted) -> Iterator[Chosen
 
 
 routes = [
-    Route("/uploads", upload, methods=["POST"]),
+    Route(UPLOADS, upload, methods=["POST"]),
     Route("/uploads/part/chip", show_chip, methods=["GET"]),
     Route("/uploads/part/mine", show_mine, methods=["GET"]),
     Route("/uploads/part/outputs", show_outputs, methods=["GET"]),

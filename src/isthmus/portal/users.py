@@ -198,6 +198,7 @@ def change_project(request: Request, form: Form) -> Response:
             store.add_member(name, member, by)
         elif wanted == "remove":
             store.remove_member(name, member, by)
+            visitor_of(request).services.tail.nudge()  # pages that were open because of the project end
         else:
             raise InvalidInput("there is no such button: reload the page")
     except (InvalidInput, Conflict, NotFound) as refused:
