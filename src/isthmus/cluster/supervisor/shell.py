@@ -34,7 +34,8 @@ def _runs_the_wrapper(shell: tuple[str, ...], root: Path, boot_id_path: Path) ->
         directory = Path(name)
         (directory / "work").mkdir()
         argv = [*shell, str(WRAPPER), name, "trial", "0.0", "1", "", str(boot_id_path), "", "", PROGRAM_PATH]
-        argv += ["/bin/sh", "-c", f"kill -s USR1 $PPID; exit {_CODE}"]
+        # The wrapper hands the signal on: a program that does not ignore it may be ended by it before its own exit.
+        argv += ["/bin/sh", "-c", f"trap '' USR1; kill -s USR1 $PPID; exit {_CODE}"]
         environment = {"PATH": os.environ["PATH"]}
         quiet = subprocess.DEVNULL
         try:

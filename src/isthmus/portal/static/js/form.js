@@ -5,6 +5,7 @@ import { csrfToken, showTimes } from "./portal.js";
 import { bindFiles } from "./upload.js";
 
 const LOOK_AFTER_MS = 300;
+const SENDING = "Wait until the file is here, or cancel it.";
 const SAVE_AFTER_MS = 1000;
 const RETRY_SAVE_MS = 5000;
 const FOLLOWS = /^(resources\.|cluster$)/; // may be wrong by what other fields say
@@ -78,7 +79,7 @@ async function look() {
 function show(found) {
   for (const field of form.querySelectorAll("[data-field]")) {
     const name = field.dataset.field;
-    const words = unreadable(field) || found.faults[name] || "";
+    const words = unreadable(field) || (isSending(field) ? saidOfSending(field) : found.faults[name]) || "";
     showFault(field, touched.has(name) || FOLLOWS.test(name) ? words : "");
   }
   for (const element of form.querySelectorAll("[data-gets]")) {
@@ -92,6 +93,15 @@ function show(found) {
   script.hidden = found.script === null;
   document.querySelector("[data-script-words]").textContent = found.script_words;
   showChanges(found.changes);
+}
+
+// What the server misses is on its way; only what was said at a submission that came too early stays.
+function isSending(field) {
+  return field.querySelector("[data-transfer]") !== null;
+}
+
+function saidOfSending(field) {
+  return field.querySelector("[data-fault-words]")?.textContent === SENDING ? SENDING : "";
 }
 
 function showFault(field, words) {
@@ -227,12 +237,12 @@ function isJson(answer) {
 // --- sending it
 function submit(event) {
   const fields = [...form.querySelectorAll("[data-field]")];
-  const bad = fields.find((field) => unreadable(field) || field.querySelector("[data-transfer]"));
+  const bad = fields.find((field) => unreadable(field) || isSending(field));
   if (leaving || bad) event.preventDefault();
   if (leaving) return;
   if (bad) {
     touched.add(bad.dataset.field);
-    showFault(bad, unreadable(bad) || "Wait until the file is here, or cancel it.");
+    showFault(bad, unreadable(bad) || SENDING);
     bad.querySelector("input:not([type=hidden]), select, textarea")?.focus();
     return;
   }
