@@ -209,7 +209,7 @@ def stay(home: Path, found: Found) -> None:
         if found.job.state is JobState.COMPLETED:
             edited = resubmit(gateway.job(found.job.id))
             pages += [
-                (f"From {WEAKER_DBZ} dBZ on", f"/jobs/{edited.id}"),
+                (f"From {WEAKER_DBZ} dBZ", f"/jobs/{edited.id}"),
                 ("Side by side", f"/compare?a={found.job.id}&b={edited.id}"),
             ]
     print(f"\nThe portal:    {login.url}")

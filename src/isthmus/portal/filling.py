@@ -32,7 +32,6 @@ from isthmus.store.views import JobView
 MIB = 1024 * 1024
 _OWN = frozenset({"csrf", "key"})
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_RECENT = 200
 
 RESOURCE_LABELS = {
     ResourceName.CPUS: "CPUs",
