@@ -72,7 +72,7 @@ check_s = 1
 [local]
 cpus = {cpus}
 isolation = "none"
-grace_s = 1
+grace_s = 8
 """
 
 

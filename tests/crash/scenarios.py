@@ -247,9 +247,9 @@ def cut_off(rig: Rig) -> Verdict:
 
 
 def slow_to_end(rig: Rig) -> Verdict:
-    """A running job is cancelled, and its program takes a while to end."""
+    """A running job is cancelled, and its program takes long to end: far longer than a loaded machine delays a round."""
     rig.start_controller()
-    name = rig.ask(Kind.POLITE, 0.5)
+    name = rig.ask(Kind.POLITE, 3)
     until(lambda: bool(read_ledger(rig.ledger).starts), "the program starts")
     until(lambda: rig.states()[name] == "RUNNING", "its start is known")
     rig.cancel(name)
