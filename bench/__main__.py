@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import latency, listing, portal, restart, submitting, throughput
+from bench import latency, listing, mesos, portal, restart, submitting, throughput
 from bench.figures import Figure, Setting, json_line, table
 from bench.options import Options
 
@@ -21,6 +21,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "restart": restart.measure,
     "list": listing.measure,
     "portal": portal.measure,
+    "mesos": mesos.measure,
 }
 DATABASES = {"sqlite": ("sqlite",), "postgresql": ("postgresql",), "both": ("sqlite", "postgresql"), None: None}
 

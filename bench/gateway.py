@@ -81,9 +81,9 @@ class Gateway:
         process = self._start("api", module, str(self.home), "--port", str(self.port))
         wait_until(lambda: self._answers(process), "the API's first answer", START_S)
 
-    def start_controller(self) -> None:
+    def start_controller(self, lease_timeout_s: float = 3) -> None:
         """A controller process runs; what it has done yet is not waited for."""
-        self._start("controller", "isthmus.controller", str(self.home), "--lease-timeout", "3")
+        self._start("controller", "isthmus.controller", str(self.home), "--lease-timeout", str(lease_timeout_s))
 
     def web_process(self) -> int:
         """The web process' pid."""
@@ -182,7 +182,8 @@ def gateway(house: House) -> Iterator[Gateway]:
 def _make(home: Path, house: House) -> Gateway:
     (home / "clusters.d").mkdir()
     (home / "isthmus.toml").write_text(
-        f"[database]\nurl = {_quoted(house.database_url)}\n[applications]\nfolders = [{_quoted(str(APPLICATIONS))}]\n",
+        f"[database]\nurl = {_quoted(house.database_url)}\n[applications]\nfolders = [{_quoted(str(APPLICATIONS))}]\n"
+        "[limits]\nstreams_per_user = 0\n",
         encoding="utf-8",
     )
     (home / "clusters.d" / f"{CLUSTER}.toml").write_text(

@@ -100,7 +100,7 @@ def _through_api(name: str, url: str, who: str, role: Role, pages: int, raw: Pee
 
 
 def _page(connection: Connection, query: ListQuery) -> str | None:
-    words = [("limit", str(query.limit)), ("text", query.text), ("cursor", query.cursor or "")]
+    words = [("everybody", "true"), ("limit", str(query.limit)), ("text", query.text), ("cursor", query.cursor or "")]
     words += [("state", state.value) for state in query.states]
     words += [("application", name) for name in query.applications] + [("label", label) for label in query.labels]
     answer = json.loads(connection.get(f"/jobs?{urlencode([(key, value) for key, value in words if value])}"))

@@ -48,7 +48,7 @@ def _rate(ours: Gateway, count: int) -> tuple[float, str]:
     ours.start_controller()
     _run(ours, WORKERS, "warm")
     start, before_s = time.time(), ours.cpu_s()
-    _submit(ours, count, "counted")
+    submit(ours, BODY, count, "counted")
     accepted_s = time.time() - start
     wait_until(lambda: _all_completed(ours), f"{count} jobs", LIMIT_S, every_s=0.25)
     taken_s = _last_end(ours) - start
@@ -60,20 +60,20 @@ def _rate(ours: Gateway, count: int) -> tuple[float, str]:
 
 def _run(ours: Gateway, count: int, key: str) -> None:
     """So many jobs are COMPLETED: the supervisor is up, definitions are read."""
-    _submit(ours, count, key)
+    submit(ours, BODY, count, key)
     wait_until(lambda: _all_completed(ours), "the first jobs", 60)
 
 
-def _submit(ours: Gateway, count: int, key: str) -> None:
-    """So many jobs are accepted, by clients that each keep one connection."""
+def submit(ours: Gateway, body: bytes, count: int, key: str) -> list[str]:
+    """So many jobs are accepted, by clients that each keep one connection; their ids."""
     with ThreadPoolExecutor(CLIENTS) as clients:
-        list(clients.map(lambda first: _submit_every(ours, range(first, count, CLIENTS), key), range(CLIENTS)))
+        found = clients.map(lambda first: _submit_every(ours, body, range(first, count, CLIENTS), key), range(CLIENTS))
+        return [job for jobs in found for job in jobs]
 
 
-def _submit_every(ours: Gateway, numbers: range, key: str) -> None:
+def _submit_every(ours: Gateway, body: bytes, numbers: range, key: str) -> list[str]:
     with ours.connect() as connection:
-        for number in numbers:
-            connection.post("/jobs", BODY, f"{key}-{number}")
+        return [str(json.loads(connection.post("/jobs", body, f"{key}-{number}"))["id"]) for number in numbers]
 
 
 def _all_completed(ours: Gateway) -> bool:

@@ -1,7 +1,7 @@
 """A real SMTP server on loopback, whose spool tells what was really sent; it runs in a thread of the tests' process.
 
-What it does with a mail is chosen by the mailbox it is for: `refused@` is refused for good, `later@` for now, `gone@`
-ends the connection once the mail is there, `slow@` is answered only when the server ends. All others are taken.
+What it does with a mail is chosen by the mailbox it is for: those in `REFUSALS` are answered so, `gone@` ends the
+connection once the mail is there, `slow@` is answered only when the server ends. All others are taken.
 """
 
 from __future__ import annotations
@@ -21,6 +21,16 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 SENDER = "isthmus@example.org"
 USER, PASSWORD = "gateway", "open sesame"
+REFUSALS = {
+    "refused": "550 5.1.1 no such mailbox here",
+    "full": "552 5.2.2 the mailbox is full",
+    "unknown": "550 we know nobody of that name",
+    "later": "451 4.7.1 come back later",
+    "far": "550 5.7.1 relaying denied",
+    "elsewhere": "554 relay access denied",
+    "forged": "550 5.1.8 the sender's domain is not known",
+    "signed": "530 5.7.0 say who you are first",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +141,8 @@ class _Handler:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         mailbox = address.partition("@")[0]
-        if mailbox == "refused":
-            return "550 5.1.1 no such mailbox here"
-        if mailbox == "later":
-            return "451 4.7.1 come back later"
+        if mailbox in REFUSALS and not (mailbox == "signed" and session.authenticated):
+            return REFUSALS[mailbox]
         if mailbox == "slow":
             await asyncio.get_running_loop().create_future()
         envelope.rcpt_tos.append(address)

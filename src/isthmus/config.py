@@ -13,9 +13,9 @@ import tomllib
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 
 from isthmus.errors import ConfigurationError
 
@@ -56,10 +56,15 @@ class ApplicationsConfig(_Strict):
 
 
 class LimitsConfig(_Strict):
-    """`[limits]`: how many GiB a user may hold (0: any number); `[limits.users]` says otherwise for some, by name."""
+    """`[limits]`: how many GiB a user may hold; `[limits.users]` says otherwise for some, by name. 0 is any number.
+
+    And how many live streams one user, and all who have one link, may have open.
+    """
 
     storage_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     users: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    streams_per_user: Annotated[int, Field(ge=0)] = 20
+    streams_per_link: Annotated[int, Field(ge=0)] = 10
 
 
 class MailConfig(_Strict):
@@ -136,6 +141,80 @@ class LocalConfig(_Strict):
     boot_id_path: Path = Path("/proc/sys/kernel/random/boot_id")
 
 
+_Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
+
+
+class MesosConfig(_Strict):
+    """What a cluster of kind `mesos` is told: its masters, who we are to them, and where its agents reach the gateway.
+
+    All masters are named in `masters`; which one leads is found out. An agent is used if each of its `attributes`
+    named here matches the pattern as a whole. `gateway_url` is the web process as the agents reach it. Times in
+    seconds, sizes in MiB; `memory_mib` and `disk_mib` are for jobs that don't say.
+    """
+
+    masters: Annotated[tuple[_Address, ...], Field(min_length=1)]
+    gateway_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")]
+    roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    user: str = "nobody"
+    principal: str = ""
+    secret_file: Path | None = None
+    agent_principal: str = ""
+    agent_secret_file: Path | None = None
+    redirect_hosts: tuple[str, ...] = ()
+    ca_file: Path | None = None
+    curl_options: str = ""
+    failover_timeout_s: Annotated[float, Field(ge=0)] = 7 * 86400.0
+    attributes: dict[str, str] = {}
+    gpus: bool = False
+    memory_mib: Annotated[int, Field(ge=32)] = 512
+    disk_mib: Annotated[int, Field(ge=0)] = 0
+    grace_s: Annotated[int, Field(ge=0)] = 10
+    claim_wait_s: Annotated[int, Field(ge=1)] = 600
+    report_s: Annotated[int, Field(ge=1)] = 3600
+    max_output_mib: Annotated[int, Field(ge=1)] = 10240
+    max_log_mib: Annotated[int, Field(ge=1)] = 64
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_patterns(cls, attributes: dict[str, str]) -> dict[str, str]:
+        for name, pattern in attributes.items():
+            try:
+                re.compile(pattern)
+            except re.error as fault:
+                raise ValueError(f"{name} = {pattern!r} is no regular expression: {fault}") from fault
+        return attributes
+
+    @field_validator("masters")
+    @classmethod
+    def _are_plain(cls, masters: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(master.rstrip("/") for master in masters)
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> MesosConfig:
+        if bool(self.principal) != bool(self.secret_file):
+            raise ValueError("principal and secret_file belong together: give both or neither")
+        if bool(self.agent_principal) != bool(self.agent_secret_file):
+            raise ValueError("agent_principal and agent_secret_file belong together: give both or neither")
+        return self
+
+    def secret(self) -> str:
+        """The secret, read where it is kept; empty without a principal. ConfigurationError: it can't be read."""
+        return _secret_in(self.secret_file, "mesos.secret_file")
+
+    def agent_secret(self) -> str:
+        """The same, of the agents."""
+        return _secret_in(self.agent_secret_file, "mesos.agent_secret_file")
+
+
+def _secret_in(file: Path | None, key: str) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"{key} can't be read: {fault}") from fault
+
+
 class ClusterConfig(_Strict):
     """One file of `clusters.d/`; its name is the file's name without `.toml`.
 
@@ -143,7 +222,7 @@ class ClusterConfig(_Strict):
     gateway. `variables` are what deployments may name, e.g. where programs are installed.
     """
 
-    kind: Literal["local"] = "local"
+    kind: Literal["local", "mesos"] = "local"
     title: str = ""
     enabled: bool = True
     max_waiting: Annotated[int, Field(ge=1)] = 500
@@ -152,6 +231,13 @@ class ClusterConfig(_Strict):
     check_s: Annotated[float, Field(ge=1)] = 300.0
     variables: dict[str, str] = {}
     local: LocalConfig = LocalConfig()
+    mesos: MesosConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_told_enough(self) -> ClusterConfig:
+        if self.kind == "mesos" and self.mesos is None:
+            raise ValueError('kind = "mesos" needs a table [mesos] with masters and gateway_url')
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +291,10 @@ def _read(path: Path, model: type[_Model]) -> _Model:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
         raise ConfigurationError(f"{path}: {fault}") from fault
     except ValidationError as fault:
-        words = "; ".join(_said(model, error["loc"], error["type"], error["msg"]) for error in fault.errors())
+        words = "; ".join(
+            _said(model, error["loc"], error["type"], error["msg"].removeprefix("Value error, "))
+            for error in fault.errors()
+        )
         raise ConfigurationError(f"{path}: {words}") from fault
 
 
@@ -217,7 +306,8 @@ def _said(model: type[BaseModel], way: tuple[int | str, ...], kind: str, message
 
 def _near(model: type[BaseModel], way: tuple[int | str, ...]) -> str:
     for part in way[:-1]:
-        inner = model.model_fields[str(part)].annotation
+        annotation = model.model_fields[str(part)].annotation
+        inner = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return ""
         model = inner

@@ -79,8 +79,10 @@ Claim = Unclaimed | Claimed | Voided
 class Listed:
     """The scheduler lists the native id in this state, with its own raw word and reason.
 
-    `cause` is what an ENDED word means, where it means one thing. `proved_ended` says that the scheduler vouches
-    for the program's end (its process is gone), not only for its own bookkeeping.
+    `cause` is what an ENDED word means, where it means one thing (or will mean, when the end is proved).
+    `proved_ended` says that the scheduler vouches for the program's end (its process is gone), not only for its own
+    bookkeeping. `never_started`: the native id holds the claim, and it is proved besides that it has ended with nothing
+    started. `node` is where it is, once known.
     """
 
     native_id: str
@@ -89,6 +91,8 @@ class Listed:
     reason: str = ""
     cause: Cause | None = None
     proved_ended: bool = False
+    never_started: bool = False
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,14 @@ class StagedIn:
 
 @dataclass(frozen=True, slots=True)
 class StagingFailed:
-    """Staging did not succeed, in words for the user; `permanent` when trying again can't help."""
+    """Staging did not succeed, in words for the user; `permanent` when trying again can't help.
+
+    `goes_on`: somebody else is still at it (a node sends its files) and will tell, so nothing has failed yet.
+    """
 
     words: str
     permanent: bool
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

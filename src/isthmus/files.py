@@ -1,6 +1,7 @@
 """The file store: every file once, named by the SHA-256 of its bytes, on disk.
 
     <root>/tmp/                what is being written; swept when a store is opened
+    <root>/tmp/part.KEY        what has come of a file that comes in parts; who writes to it holds a lock on it
     <root>/ab/cd/abcd…         bytes that never change, mode 0444
     <root>/gc.lock             held shared to put a file in its place, exclusively to take one away
 
@@ -14,8 +15,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
+import re
 import secrets
+import shutil
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from isthmus.errors import NotFound, StorageFault, TooLarge
+from isthmus.errors import Conflict, InvalidInput, NotFound, StorageFault, TooLarge
 
 CHUNK = 1 << 20
 SMALL = 1 << 16  # bytes; a file up to this is looked up by its hash before it is written
@@ -31,6 +35,7 @@ TEMPORARY_LIFE_S = 86_400.0  # a write that takes longer is thought dead
 GRACE_S = 3_600.0  # between the bytes' arrival and the row that refers to them
 _FICLONE = 0x40049409  # ioctl_ficlone(2): share the bytes until one side changes
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,36 @@ class FileWriter:
         return StoredFile(self._hash.hexdigest(), self.size)
 
 
+class OutOfStep(Conflict):
+    """A part of a file does not follow what is here, or somebody else is sending one."""
+
+    code = "out_of_step"
+
+
+class FilePart:
+    """A file that comes in parts, while one of them comes; `size` is what is here."""
+
+    def __init__(self, store: FileStore, path: Path, writing: FileWriter) -> None:
+        self._store, self._path, self._writing = store, path, writing
+
+    @property
+    def size(self) -> int:
+        return self._writing.size
+
+    def write(self, chunk: bytes) -> None:
+        """The bytes follow those written before."""
+        self._writing.write(chunk)
+
+    def finish(self, sha256: str) -> StoredFile:
+        """The whole file is in the store, durably. InvalidInput: its bytes are others than named, and were dropped."""
+        stored = self._writing.finish()
+        if stored.sha256 != sha256:
+            self._path.unlink()
+            raise InvalidInput("the file's bytes are not those whose SHA-256 was sent with it: send it again")
+        self._store._put_in_place(self._path, sha256)
+        return stored
+
+
 class FileStore:
     """Files below `root`, shared by any number of threads and processes of one machine."""
 
@@ -125,6 +160,61 @@ class FileStore:
         finally:
             temporary.unlink(missing_ok=True)
 
+    # --- files that come in parts -------------------------------------------------------------------------------------
+    def held(self, key: str) -> int:
+        """How many bytes there are of a file that comes in parts."""
+        try:
+            return self._part(key).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @contextmanager
+    def resumed(self, key: str, offset: int) -> Iterator[FilePart]:
+        """The file's bytes up to `offset` are as they came before, and more can follow; what came stays, in any case.
+
+        OutOfStep: there are fewer bytes, or somebody else is sending them. StorageFault: the disk is full or failing.
+        """
+        with _said_plainly(), self._locked_part(key) as out:
+            held = os.fstat(out.fileno()).st_size
+            if offset > held:
+                raise OutOfStep("fewer bytes of this file are here than was thought")
+            if offset < held:
+                out.truncate(offset)
+            out.seek(0)
+            writing = FileWriter(out, None)
+            while writing.size < offset and (chunk := out.read(min(CHUNK, offset - writing.size))):
+                writing.note(chunk)
+            yield FilePart(self, self._part(key), writing)
+
+    def has_room(self, size: int) -> bool:
+        """Whether the disk has room for so many bytes more."""
+        return shutil.disk_usage(self.root).free >= size
+
+    def drop_parts(self, tag: str) -> None:
+        """Of the files whose keys begin with `tag` and a point, no unfinished part is left."""
+        for part in self._temporary.glob(f"part.{tag}.*"):
+            part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked_part(self, key: str) -> Iterator[BinaryIO]:
+        part = self._part(key)
+        if part.exists() and not part.stat().st_mode & 0o200:
+            part.unlink(missing_ok=True)  # finished by a process that died before it put the file in its place
+        while True:
+            with part.open("a+b", buffering=0) as out:
+                try:
+                    fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as fault:
+                    raise OutOfStep("this file is being sent already") from fault
+                if _is_at(part, out):  # else it was finished, or dropped, since it was opened
+                    yield out
+                    return
+
+    def _part(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise NotFound("that is not the name of a file that comes in parts", detail=key[:80])
+        return self._temporary / f"part.{key}"
+
     def put_path(self, path: Path) -> StoredFile:
         """A copy of the file is in the store; the file itself is left alone, and may be changed afterwards.
 
@@ -134,6 +224,15 @@ class FileStore:
         """
         with path.open("rb") as source, _said_plainly():
             return self._known(source) or self._put(source)
+
+    def put_bytes(self, content: bytes) -> StoredFile:
+        """These bytes, few of them, are in the store."""
+        with _said_plainly():
+            if known := self._known(io.BytesIO(content)):
+                return known
+        with self.writer() as writer:
+            writer.write(content)
+        return writer.result
 
     def _put(self, source: BinaryIO) -> StoredFile:
         temporary = self._temporary / secrets.token_hex(16)
@@ -252,6 +351,13 @@ def _reflink(source: BinaryIO, out: BinaryIO) -> bool:
             raise
         return False
     return True
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

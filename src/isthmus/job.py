@@ -140,6 +140,7 @@ class Attempt:
     voided: bool = False
     cpu_s: float | None = None
     peak_memory_mib: int | None = None
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from isthmus.facts import (
     Facts,
     Indeterminate,
     Listed,
+    Listing,
     NeverSubmitted,
     OutputFile,
     Rejected,
@@ -49,12 +50,18 @@ class Policy:
 
     gateway_id: str
     settle_s: float = 15.0  # how long a submission may be in doubt, or an unstarted job unlisted, before it is voided
-    lost_s: float = 3600.0  # how long a started job may be missing from complete listings before it counts as lost
+    lost_s: float = 3600.0  # how long a started job may be missing, or out of the cluster's sight, before it is lost
     check_s: float = 300.0  # how often a quiet live job is looked at; news about it comes sooner by itself
     retry_s: float = 2.0  # the first wait after something did not work; doubles up to `retry_most_s`
     retry_most_s: float = 60.0
+    goes_on_s: float = 10.0  # how often to look at a staging that another is at, who will tell
     cancel_again_s: float = 10.0  # a cancel that is not proved yet is sent again
     max_unstarted: int = 5  # attempts that never started before the job is given up
+
+    @property
+    def longest_pause_s(self) -> float:
+        """No live job is put off for longer: one that seems to be was put off by a clock that was set back since."""
+        return max(1.5 * self.check_s, self.retry_most_s, self.cancel_again_s)  # 1.5: how far `_quiet` spreads them
 
 
 class Action(Enum):
@@ -120,8 +127,9 @@ def decide(job: Job, facts: Facts, now: float, policy: Policy) -> Decision | Non
     """What the job is, now that `facts` are known; None when a final job stays as it is."""
     if job.state.is_final:
         return _reappeared(job, facts, now, policy) if job.cause is Cause.LOST else None
+    job = _placed(job, facts)
     if job.attempt and facts.end and job.state in _BEFORE_END and _counts(job.attempt, facts):
-        return _program_ended(job, facts.end, now)
+        return _cut_off(job, facts.end, facts.listing, now) or _program_ended(job, facts.end, now)
     return _STEPS[job.state](job, facts, now, policy)
 
 
@@ -170,7 +178,7 @@ def _submitting(job: Job, facts: Facts, now: float, policy: Policy) -> Decision:
                 return _end(job, JobState.CANCELLED, Cause.CANCELLED_BY_USER, f"never queued: {words}", now)
             return _end(job, JobState.FAILED, Cause.REJECTED, words, now)
         case Deferred(words, retry_after_s):
-            return _next_try(job, words, now + retry_after_s, now)
+            return _next_try(job, words, now + min(retry_after_s, policy.longest_pause_s), now)
         case NeverSubmitted():
             return _next_try(job, "", now, now)
         case Indeterminate(words):
@@ -202,8 +210,12 @@ def _running(job: Job, facts: Facts, now: float, policy: Policy) -> Decision:
     if facts.cancel_sent:
         job = _with(job, cancel_sent_at=_attempt(job).cancel_sent_at or now)
     match facts.listing:
+        case Listed(state=SchedulerState.ENDED, never_started=True) as listed if facts.claim is not None:
+            return _not_started_after_all(job, listed, now, policy)
         case Listed(state=SchedulerState.ENDED, proved_ended=True) as listed if facts.claim is not None:
             return _ended_without_record(job, listed, now)
+        case Listed(state=SchedulerState.UNKNOWN) as listed if facts.claim is not None:
+            return _out_of_sight(job, listed, now, policy)
         case Listed() as listed:
             return _seen(job, listed, now, policy)
         case Unlisted() if facts.claim is not None:
@@ -219,6 +231,8 @@ def _staging_out(job: Job, facts: Facts, now: float, policy: Policy) -> Decision
             return _end(job, JobState.FAILED, Cause.STAGE_OUT_FAILED, words, now, files)
         case StagedOut(files):
             return _end(job, _final_state(cause), cause, job.evidence, now, files)
+        case StagingFailed(words, goes_on=True):
+            return _waiting(job, words, now, policy.goes_on_s)
         case StagingFailed(words, permanent) if permanent or job.cancel_requested_at:
             ended_well = cause is Cause.EXIT_ZERO
             words = f"{job.evidence}; its outputs could not be collected: {words}"
@@ -246,6 +260,12 @@ _STEPS: dict[JobState, Callable[[Job, Facts, float, Policy], Decision]] = {
 
 
 # --- what several steps share -------------------------------------------------------------------------------
+def _placed(job: Job, facts: Facts) -> Job:
+    """The job on the node where it was seen last."""
+    node = facts.listing.node if isinstance(facts.listing, Listed) else ""
+    return _with(job, node=node) if job.attempt and node and node != job.attempt.node else job
+
+
 def _counts(attempt: Attempt, facts: Facts) -> bool:
     """An end record counts for the current run only, and one cut by a signal not while its id waits again."""
     end, listing = facts.end, facts.listing
@@ -255,8 +275,17 @@ def _counts(attempt: Attempt, facts: Facts) -> bool:
     return not (end.signals and waits_again)
 
 
-def _program_ended(job: Job, end: EndRecord, now: float) -> Decision:
-    cause = _cause_of(end, job)
+def _cut_off(job: Job, end: EndRecord, listing: Listing | None, now: float) -> Decision | None:
+    """A signal ended the program, nobody of ours sent it, and the cluster says that the fault is its own."""
+    if not isinstance(listing, Listed) or listing.cause not in _CLUSTERS_FAULT or not end.signals or end.stopped_by:
+        return None
+    if job.restartable and job.attempts < job.max_attempts and not job.cancel_requested_at:
+        return _again(job, f"the program was cut off ({listing.word}); it is started again", now)
+    return _program_ended(job, end, now, listing.cause)
+
+
+def _program_ended(job: Job, end: EndRecord, now: float, cause: Cause | None = None) -> Decision:
+    cause = cause or _cause_of(end, job)
     attempt = _attempt(job)
     job = _with(
         job,
@@ -326,6 +355,16 @@ def _never_starts(job: Job, facts: Facts, now: float, policy: Policy) -> Decisio
     return _again(job, "the cluster lost it before it started; it is handed over again", now)
 
 
+def _not_started_after_all(job: Job, listed: Listed, now: float, policy: Policy) -> Decision:
+    """The claim was granted, but its holder ended with nothing started: nothing that ran is run again."""
+    if job.cancel_requested_at:
+        return _end(job, JobState.CANCELLED, Cause.CANCELLED_BY_USER, "cancelled before its program was started", now)
+    if job.attempts >= policy.max_unstarted:
+        words = f"{job.attempts} attempts ended before their program was started ({listed.word})"
+        return _end(job, JobState.FAILED, Cause.LAUNCH_FAILED, words, now)
+    return _again(job, f"its program was not started ({listed.word}); it is handed over again", now)
+
+
 def _ended_without_record(job: Job, listed: Listed, now: float) -> Decision:
     """The scheduler vouches that the program's process is gone, and there is no end record."""
     cause = listed.cause or Cause.LOST
@@ -338,6 +377,7 @@ def _ended_without_record(job: Job, listed: Listed, now: float) -> Decision:
     return _to(job, JobState.STAGING_OUT, now, cause=cause.value, word=listed.word)
 
 
+_CLUSTERS_FAULT = frozenset({Cause.NODE_FAILURE, Cause.PREEMPTED})
 _RESTARTS = frozenset({Cause.NODE_FAILURE, Cause.PREEMPTED, Cause.SIGNAL, Cause.LOST})
 """Causes of a proved end that another run may not meet again; here LOST says that nobody knows why it ended."""
 
@@ -345,16 +385,31 @@ _RESTARTS = frozenset({Cause.NODE_FAILURE, Cause.PREEMPTED, Cause.SIGNAL, Cause.
 def _missing(job: Job, now: float, policy: Policy) -> Decision:
     since = _attempt(job).unlisted_since or now
     if now - since >= policy.lost_s:
-        words = f"missing from complete listings for {now - since:.0f} s, without an end record"
-        return replace_next(_end(job, JobState.FAILED, Cause.LOST, words, now), now + policy.check_s)
+        return _lost(job, f"missing from complete listings for {now - since:.0f} s, without an end record", now, policy)
     words = "not listed by the cluster and no end record yet; still asking"
     return _waiting(_with(job, unlisted_since=since), words, now, policy.retry_most_s)
+
+
+def _out_of_sight(job: Job, listed: Listed, now: float, policy: Policy) -> Decision:
+    """The cluster knows the job and does not see it: for ever, if its node never comes back."""
+    since = _attempt(job).unlisted_since or now
+    if now - since >= policy.lost_s:
+        words = f"the cluster has not seen it for {now - since:.0f} s ({listed.word}), and there is no end record"
+        return _lost(job, words, now, policy)
+    seen = _seen(job, listed, now, policy)
+    return replace(seen, job=_with(seen.job, unlisted_since=since))
+
+
+def _lost(job: Job, words: str, now: float, policy: Policy) -> Decision:
+    """Nobody can tell what became of the program; it is still looked for, and `_reappeared` undoes this."""
+    return replace_next(_end(job, JobState.FAILED, Cause.LOST, words, now), now + policy.check_s)
 
 
 def _reappeared(job: Job, facts: Facts, now: float, policy: Policy) -> Decision:
     if job.attempt and facts.end and _counts(job.attempt, facts):
         return _program_ended(job, facts.end, now)
-    alive = isinstance(facts.listing, Listed) and facts.listing.state is not SchedulerState.ENDED
+    unseen = (SchedulerState.ENDED, SchedulerState.UNKNOWN)
+    alive = isinstance(facts.listing, Listed) and facts.listing.state not in unseen
     if alive and isinstance(facts.claim, Claimed):
         return _started(replace(job, cause=None, evidence=""), facts.claim, now, policy)
     return Decision(replace(job, next_check_at=now + policy.check_s))
@@ -362,7 +417,8 @@ def _reappeared(job: Job, facts: Facts, now: float, policy: Policy) -> Decision:
 
 def _seen(job: Job, listed: Listed, now: float, policy: Policy) -> Decision:
     job = _with(job, scheduler_state=listed.state, scheduler_word=listed.word, unlisted_since=None)
-    reason = "" if job.state is JobState.RUNNING else listed.reason
+    may_run = job.state is JobState.RUNNING and listed.state is not SchedulerState.UNKNOWN
+    reason = "" if may_run else listed.reason
     pause = policy.cancel_again_s if job.cancel_requested_at else policy.check_s
     if reason == job.waiting_reason:
         return _look_again(job, now, pause)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.watch import Watch
@@ -33,7 +35,7 @@ def open_fresh(page: Page, path: str) -> None:
 
 def start_afresh(page: Page) -> None:
     page.get_by_role("button", name="Start afresh").click()
-    page.get_by_role("button", name="Yes").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start afresh").click()
     expect(page.get_by_role("button", name="Start afresh")).to_be_hidden()
 
 
@@ -48,6 +50,44 @@ def test_a_field_is_checked_when_it_is_left_and_again_when_it_is_mended(ada: Pag
     lines.fill("7")
     expect(fault).to_be_hidden()
     expect(lines).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_decimal_comma_never_becomes_ten_times_the_number(ada: Page, watch: Watch) -> None:
+    open_fresh(ada, TICKING)
+    pause, fault = ada.get_by_label("Pause"), ada.locator("#inputs-every_s-fault")
+    pause.fill("")
+    ada.keyboard.type("4,5")
+    pause.press("Tab")
+    expect(pause).to_have_value("4,5")
+    expect(fault).to_contain_text("write decimals with a point, like 4.5")
+    ada.get_by_role("button", name="Submit the job").click()
+    expect(pause).to_be_focused()
+    expect(ada).to_have_url(re.compile(f"{TICKING}$"))
+    pause.fill("4.5")
+    expect(fault).to_be_hidden()
+    expect(ada.locator("[data-script]")).to_contain_text("sleep '4.5'")
+
+
+def test_what_was_refused_is_there_again_with_its_marks(ada: Page, watch: Watch) -> None:
+    open_fresh(ada, TICKING)
+    ada.get_by_label("Lines").fill("0")
+    with watch.expecting("422"):
+        ada.get_by_label("Lines").press("Enter")  # sooner than any draft is kept
+        expect(ada.locator("#faults")).to_be_visible()
+    ada.goto(TICKING)
+    expect(ada.get_by_label("Lines")).to_have_value("0")
+    expect(ada.locator("#inputs-lines-fault")).to_have_text("0 is out of range: 1 to 10000.")
+    start_afresh(ada)
+
+
+def test_more_than_the_cluster_has_is_not_offered_and_is_said_on_leaving_the_field(ada: Page) -> None:
+    open_fresh(ada, STORMS)
+    ada.locator("summary").filter(has_text="Resources:").click()
+    cpus = ada.locator("#resources-cpus")
+    expect(ada.locator("#resources-cpus-hint")).to_contain_text("1 to")
+    cpus.fill("5000")
+    cpus.press("Tab")
+    expect(ada.locator("#resources-cpus-fault")).to_contain_text("5000")
 
 
 def test_the_script_follows_the_form(ada: Page) -> None:

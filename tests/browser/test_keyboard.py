@@ -41,7 +41,7 @@ def test_a_job_is_made_and_looked_at_without_a_mouse(windows: Windows, portal: P
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Hello, ada")
 
-    tab_to(page, page.get_by_role("link", name="Run a program"))
+    tab_to(page, page.get_by_role("link", name="Run an application"))
     page.keyboard.press("Enter")
     page.wait_for_url("**/applications")
     tab_to(page, page.get_by_role("link", name="Counting").first)

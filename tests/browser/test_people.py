@@ -46,6 +46,27 @@ def test_a_colleague_sees_a_shared_job_and_can_change_nothing(ada: Page, bob: Pa
     expect(bob.locator("#log")).to_contain_text("step 3")
 
 
+def test_what_somebody_writes_stays_while_somebody_else_changes_the_same(ada: Page, windows: Windows, job: Job) -> None:
+    other = windows.of(windows.portal.ada)
+    for page in (ada, other):
+        page.goto(f"/jobs/{job.id}")
+        page.get_by_text("Name & labels").click()
+    ada.get_by_label("Name", exact=True).fill("Mine")
+    ada.get_by_label("Labels", exact=True).focus()
+    other.get_by_label("Name", exact=True).fill("Theirs")
+    other.get_by_role("button", name="Save").click()
+    expect(other.locator("#rename")).not_to_have_attribute("open", re.compile(""))
+
+    expect(ada.get_by_role("heading", level=1)).to_have_text("Theirs")
+    expect(ada.get_by_label("Name", exact=True)).to_have_value("Mine")
+    ada.get_by_role("button", name="Save").click()
+    expect(ada.get_by_role("alert")).to_contain_text("Stored now: name “Theirs”")
+    expect(ada.get_by_label("Name", exact=True)).to_have_value("Mine")
+    ada.get_by_role("button", name="Save").click()
+    expect(ada.get_by_role("heading", level=1)).to_have_text("Mine")
+    expect(ada.locator("#rename")).not_to_have_attribute("open", re.compile(""))
+
+
 def test_a_share_that_was_ended_shows_nothing_any_more(
     ada: Page, bob: Page, portal: Portal, job: Job, watch: Watch
 ) -> None:

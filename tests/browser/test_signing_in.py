@@ -50,7 +50,7 @@ def test_after_signing_out_the_way_back_shows_nothing(windows: Windows, portal: 
 
 def test_no_jobs_yet_says_what_to_do(windows: Windows, portal: Portal, bob: Page) -> None:
     bob.goto("/")
-    expect(bob.get_by_role("link", name="Choose a program")).to_have_attribute("href", "/applications")
+    expect(bob.get_by_role("link", name="Choose an application")).to_have_attribute("href", "/applications")
 
 
 def test_a_page_that_is_not_there_says_so_and_leads_on(ada: Page, watch: Watch) -> None:

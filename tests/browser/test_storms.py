@@ -32,7 +32,12 @@ def test_a_radar_file_becomes_storms_on_a_map_without_reloading(ada: Page) -> No
     assert picture.evaluate("image => image.naturalWidth") > 300
     features = ada.get_by_role("list", name="Features on the map").first
     features.scroll_into_view_if_needed()
-    expect(features.get_by_role("listitem").nth(3)).to_be_visible()
+    expect(features.get_by_role("listitem").nth(3)).to_have_text("Storm 4")
+    numbers = ada.get_by_role("region", name="storms", exact=True)
+    expect(numbers.get_by_role("columnheader")).to_contain_text(["id", "max_dbz"])
+    expect(numbers.get_by_role("row").nth(4)).to_be_visible()
+    features.get_by_role("button", name="Storm 1", exact=True).click()
+    assert ada.locator(".leaflet-popup").evaluate(IS_IN_ITS_MAP)
     assert ada.locator("#outputs .map canvas").first.evaluate(HAS_COLOUR)
     assert ada.evaluate("window.neverReloaded")
 
@@ -56,8 +61,19 @@ def test_two_jobs_side_by_side_show_what_differed_and_what_came_of_it(ada: Page,
     expect(asked.locator("del")).to_contain_text("40")
     expect(asked.locator("ins")).to_contain_text("30")
     expect(ada.get_by_role("img", name=re.compile("Reflectivity with storms"))).to_have_count(2)
-    expect(ada.get_by_role("region", name="Numbers of each storm")).to_be_visible()
+    expect(ada.get_by_role("region", name="Numbers of each storm")).to_contain_text("paired by their place")
+    for drawing in ada.locator(".drawing").all():
+        drawing.scroll_into_view_if_needed()
+    expect(ada.locator(".map")).to_have_count(2)
 
+
+IS_IN_ITS_MAP = """
+(popup) => {
+  const [inner, outer] = [popup, popup.closest(".map")].map((one) => one.getBoundingClientRect());
+  const [isBelow, isAbove] = [inner.top >= outer.top, inner.bottom <= outer.bottom];
+  return isBelow && isAbove && inner.left >= outer.left && inner.right <= outer.right;
+}
+"""
 
 # The shapes are drawn, and are no empty picture.
 HAS_COLOUR = """

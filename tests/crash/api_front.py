@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import httpx
 
-from tests.crash.rig import CLUSTER, Child, FrontGone, Late, NotNow, Rig, until
+from tests.crash.rig import Child, FrontGone, Late, NotNow, Rig, until
 from tests.crash.witness import Kind
 
 _REFUSED_FOR_NOW = frozenset({500, 503, 507})
@@ -32,6 +32,7 @@ class ApiFront:
     child: Child
     client: httpx.Client
     letters: Callable[[str], str | None]
+    cluster: str
 
     @property
     def pid(self) -> int:
@@ -41,7 +42,7 @@ class ApiFront:
         """The job's id. FrontGone: no answer came, and the job may or may not be there."""
         body = {
             "application": "ledger-again" if restartable else "ledger",
-            "cluster": CLUSTER,
+            "cluster": self.cluster,
             "name": name,
             "inputs": {"kind": kind.value, "seconds": seconds},
             "notices": self.letters(name),
@@ -102,7 +103,7 @@ def api_front(rig: Rig, failpoints: str = "") -> ApiFront:
         headers={"Authorization": f"Bearer {rig.address.token}"},
         timeout=_ANSWER_S,
     )
-    front = ApiFront(child, client, rig.letters)
+    front = ApiFront(child, client, rig.letters, rig.cluster)
     try:
         front.wait_until_ready()
     except FrontGone:

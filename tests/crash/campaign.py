@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import ClassVar, Protocol
 
 from tests.crash.api_front import api_front
 from tests.crash.faults import CONTROLLER_PLACES, STORE_PLACES, SUPERVISOR_PLACES, random_shim, strike
@@ -81,6 +82,8 @@ class Totals:
 class Round:
     """One gateway with users and trouble. `faults` is how many are to be injected at least."""
 
+    asking_s: ClassVar[float] = 8.0  # in which as many jobs are asked for as a round is to have at least
+    end_s: ClassVar[float] = END_S
     rig: Rig
     random: Random
     faults: int
@@ -96,15 +99,19 @@ class Round:
             now = time.monotonic()
             if now >= next_job:
                 self._ask()
-                next_job = now + self.random.expovariate(jobs / 8)
+                next_job = now + self.random.expovariate(jobs / self.asking_s)
             if now >= next_fault and not (self._is_armed and now < self._armed_until):
                 self._strike()
                 next_fault = now + self.random.expovariate(3)
             self._keep()
             time.sleep(PAUSE_S)
         self._calm_down()
-        verdict = self.rig.finish(END_S)
-        return aftermath(self.rig) if verdict.is_clean else verdict
+        verdict = self.rig.finish(self.end_s)
+        return self.aftermath() if verdict.is_clean else verdict
+
+    def aftermath(self) -> Verdict:
+        """The verdict after whoever keeps the jobs has looked through everything once more."""
+        return aftermath(self.rig)
 
     @property
     def _is_armed(self) -> bool:
@@ -132,7 +139,12 @@ class Round:
     # --- trouble --------------------------------------------------------------------------------------------
     def _strike(self) -> None:
         """One fault, if there is somebody to meet it. What is armed counts when it has happened."""
-        weights = {
+        weights = self.deeds()
+        self.random.choices(list(weights), list(weights.values()))[0]()
+
+    def deeds(self) -> dict[Callable[[], None], int]:
+        """What may happen, and how often in proportion."""
+        return {
             self._kill_controller: 4,
             self._freeze_controller: 4,
             self._arm_controller: 4,
@@ -144,7 +156,6 @@ class Round:
             self._plan_shim: 10,
             self._cancel: 3,
         }
-        self.random.choices(list(weights), list(weights.values()))[0]()
 
     def _kill_controller(self) -> None:
         if running := self._unfrozen():
@@ -273,12 +284,28 @@ def later(seconds: float, number: signal.Signals, pid: int) -> None:
 
 
 # --- rounds until there were enough ---------------------------------------------------------------------------
+Opened = tuple[Rig, Callable[[Random, int], Round]]
+
+
+class Engine(Protocol):
+    """Opens a gateway for one round, and says how a round goes there."""
+
+    def __call__(self, stack: ExitStack, folder: Path, database_url: str, sleep_s: Callable[[], float]) -> Opened: ...
+
+
+def local_engine(stack: ExitStack, folder: Path, database_url: str, sleep_s: Callable[[], float]) -> Opened:
+    """Jobs run on the gateway's own machine."""
+    rig = stack.enter_context(Rig(folder, database_url=database_url, cpus=6, open_front=api_front, sleep_s=sleep_s))
+    return rig, lambda random, faults: Round(rig, random, faults)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the command line asked for."""
 
     faults: int
     seed: int
+    engine: Engine = local_engine
 
 
 def run_on(database: str, wanted: Wanted, say: Callable[[str], None], new_url: Callable[[ExitStack], str]) -> Totals:
@@ -292,9 +319,8 @@ def run_on(database: str, wanted: Wanted, say: Callable[[str], None], new_url: C
         began = time.monotonic()
         sleep_s = partial(Random(f"{wanted.seed}/{database}/{number}/sleep").uniform, 0.3, 4.0)
         with ExitStack() as stack:
-            url = new_url(stack)
-            rig = stack.enter_context(Rig(folder, database_url=url, cpus=6, open_front=api_front, sleep_s=sleep_s))
-            turn = Round(rig, random, min(30, wanted.faults - totals.faults.total()))
+            rig, new_round = wanted.engine(stack, folder, new_url(stack), sleep_s)
+            turn = new_round(random, min(30, wanted.faults - totals.faults.total()))
             try:
                 verdict = turn.play(random.randint(20, 50))
             except Late as late:
@@ -325,17 +351,26 @@ def databases(name: str) -> Iterator[dict[str, Callable[[ExitStack], str]]]:
         yield kinds
 
 
+def engine_called(name: str) -> Engine:
+    """The engine of that name; its module is read only when it is wanted."""
+    if name == "mesos":
+        from tests.crash.mesos_campaign import mesos_engine
+
+        return mesos_engine
+    return local_engine
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="campaign crash", description="Injects faults at random and counts broken promises."
     )
-    parser.add_argument("--engine", choices=["local"], default="local")
+    parser.add_argument("--engine", choices=["local", "mesos"], default="local")
     parser.add_argument("--faults", type=int, default=300, help="how many, on each database")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--report", type=Path, help="file for the final table")
     arguments = parser.parse_args()
-    wanted = Wanted(arguments.faults, arguments.seed)
+    wanted = Wanted(arguments.faults, arguments.seed, engine_called(arguments.engine))
     said: list[str] = []
 
     def say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,13 @@ class Sharing:
     """The gateway that is handed on from test to test as long as nothing is wrong with it."""
 
     folders: Iterator[Path]
-    database_url: str = ""
+    new: Callable[[Path], Rig] = lambda folder: Rig(folder, open_front=store_front)
     current: Rig | None = None
 
     def rig(self) -> Rig:
         """A gateway without controllers, whose jobs have all ended well."""
         if self.current is None:
-            self.current = Rig(next(self.folders), database_url=self.database_url, open_front=store_front).__enter__()
+            self.current = self.new(next(self.folders)).__enter__()
         return self.current
 
     def give_back(self) -> None:

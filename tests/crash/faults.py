@@ -24,8 +24,12 @@ SUPERVISOR_PLACES = (
     "supervisor.after_fork",
     "supervisor.after_end",
 )
+MESOS_PLACES = ("mesos.launch_stored", "mesos.accepted", "mesos.update_stored")
+NODE_PLACES = ("api.before_claim", "api.after_claim", "api.after_end", "api.file_stored", "api.part_written")
+"""Where the API may die while a node talks to it."""
+
 MAIL_PLACE = "mailing.after_250"
-PLACES = frozenset((*CONTROLLER_PLACES, *STORE_PLACES, *SUPERVISOR_PLACES, MAIL_PLACE))
+PLACES = frozenset((*CONTROLLER_PLACES, *STORE_PLACES, *SUPERVISOR_PLACES, *MESOS_PLACES, *NODE_PLACES, MAIL_PLACE))
 
 _REACHED = re.compile(r"""reach\(f?["']([^"']+)["']\)""")
 _ACTION = "{action.name.lower()}"

@@ -132,3 +132,44 @@ VOID = Mutant(
         ),
     ),
 )
+HTTP_CLAIM = Mutant(
+    "a task starts whatever the gateway answers to its claim",
+    (
+        Replacement(
+            "scheduler/templates/over_http.sh",
+            """--data-binary "$body" || refused
+  [ "$status" = 200 ] || refused
+  run_program
+""",
+            """--data-binary "$body"
+  run_program
+""",
+        ),
+    ),
+)
+HTTP_VOID = Mutant(
+    "a node may still claim an attempt that is void or over",
+    (
+        Replacement("api/attempts.py", "if found is None or found.is_void or found.is_over:", "if found is None:"),
+        Replacement(
+            "store/remote.py",
+            "    if found is None or found.is_over or found.claim is not None:\n        return found\n",
+            "    if found is None or not (found.claim is None or found.is_void):\n        return found\n",
+        ),
+        Replacement(
+            "store/remote.py",
+            "_FREE = remote_attempts.c.claim.is_(None)\n",
+            "_FREE = remote_attempts.c.tag.is_not(None)\n",
+        ),
+    ),
+)
+UNREACHABLE_IS_GONE = Mutant(
+    "a task whose agent does not answer counts as ended",
+    (
+        Replacement(
+            "cluster/mesos/states.py",
+            '    "TASK_UNREACHABLE": Meaning(Phase.ABSENT, _S.UNKNOWN, ',
+            '    "TASK_UNREACHABLE": Meaning(Phase.ENDED, _S.ENDED, cause=Cause.NODE_FAILURE, words=',
+        ),
+    ),
+)

@@ -1,6 +1,6 @@
 """One gateway under test, as a user and the machine see it: a home, real processes, requests, and the evidence.
 
-    folder/  home/          the gateway's, with one local cluster
+    folder/  home/          the gateway's, with one cluster, local unless another engine's rig says so
              program.sh     what every job runs; it writes to `ledger`
              shims/         ln, sync and mv, first on the supervisor's PATH; see shim.sh
              struck         who was hit from outside, and how
@@ -28,6 +28,7 @@ from tests.crash.guard import Guard
 from tests.crash.witness import (
     FINAL,
     Asked,
+    Entry,
     Evidence,
     Kind,
     Verdict,
@@ -157,6 +158,7 @@ class Rig:
 
     folder: Path
     source: Path = SOURCE
+    cluster: str = CLUSTER
     database_url: str = ""
     cpus: int = 2
     lease_timeout_s: float = 1.0
@@ -186,7 +188,7 @@ class Rig:
             shutil.copy(HERE / "shim.sh", self.shims / name)
             (self.shims / name).chmod(0o755)
         (self.shims / "busybox").symlink_to("/bin/false")  # it would make links and renames without our shims
-        (self.home / "clusters.d" / f"{CLUSTER}.toml").write_text(CLUSTER_FILE.format(cpus=self.cpus))
+        (self.home / "clusters.d" / f"{self.cluster}.toml").write_text(self.cluster_file())
         sqlite = str(self.home / "isthmus.db") if self.is_on_sqlite else None
         self._guard = Guard(lambda: list(self.controllers), sqlite, self.sleep_s)
         self._guard.start()
@@ -207,6 +209,15 @@ class Rig:
     @property
     def is_on_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    # --- the cluster: what another engine's rig says differently ---------------------------------------------
+    def cluster_file(self) -> str:
+        """What the home's cluster file says."""
+        return CLUSTER_FILE.format(cpus=self.cpus)
+
+    def accounting(self) -> list[Entry]:
+        """The scheduler's own record."""
+        return read_accounting(self.home / "clusters" / self.cluster / "accounting")
 
     # --- places ---------------------------------------------------------------------------------------------
     @property
@@ -245,7 +256,7 @@ class Rig:
 
     def start_supervisor(self, failpoints: str = "") -> None:
         """A supervisor answers, with places armed that those after it have not."""
-        child = self.start("opener", [str(HERE / "open_cluster.py"), str(self.home), CLUSTER], failpoints)
+        child = self.start("opener", [str(HERE / "open_cluster.py"), str(self.home), self.cluster], failpoints)
         if child.popen.wait(PATIENCE_S) != 0:
             raise NoSupervisor(child.log.read_text())
 
@@ -393,13 +404,12 @@ class Rig:
 
     def verdict(self) -> Verdict:
         """What the witness says now."""
-        accounting = self.home / "clusters" / CLUSTER / "accounting"
         return judge(
             Evidence(
                 asked=tuple(self.asked.values()),
                 shown=read_shown(self.database_url),
                 ledger=read_ledger(self.ledger),
-                accounting=read_accounting(accounting),
+                accounting=self.accounting(),
                 struck=read_struck(self.struck),
                 alive=runs_still(self.ledger),
             )

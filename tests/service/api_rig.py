@@ -234,14 +234,16 @@ DATABASES = ["sqlite", "postgresql"]
 
 
 @contextmanager
-def serving_on(request: pytest.FixtureRequest, home: Path) -> Iterator[Rig]:
+def serving_on(
+    request: pytest.FixtureRequest, home: Path, settings: Mapping[str, Mapping[str, Json]] | None = None
+) -> Iterator[Rig]:
     """A gateway on the database that a parametrised fixture names."""
     if request.param == "sqlite":
-        with serving(home) as rig:
+        with serving(home, settings=settings) as rig:
             yield rig
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database() as url, serving(home, url) as rig:
+    with server.database() as url, serving(home, url, settings) as rig:
         yield rig
 
 

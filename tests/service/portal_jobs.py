@@ -121,7 +121,14 @@ def ended(
     assert job.attempt is not None
     now = time.time()
     attempt = replace(
-        job.attempt, started_at=now - 50, ended_at=now, exit_code=code, cpu_s=40.0, peak_memory_mib=256, claimed_by="17"
+        job.attempt,
+        started_at=now - 50,
+        ended_at=now,
+        exit_code=code,
+        cpu_s=40.0,
+        peak_memory_mib=256,
+        claimed_by="17",
+        node="n12",
     )
     done = replace(job, state=state, state_at=now, cause=cause, evidence=evidence, attempt=attempt)
     body = {"from": job.state.value, "to": state.value, "cause": cause.value, "evidence": evidence}

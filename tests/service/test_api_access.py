@@ -53,6 +53,7 @@ ADMINISTRATORS = {
     "PATCH /clusters/{name}",
     "PATCH /projects/{name}",
     "PATCH /users/{name}",
+    "POST /clusters/{name}/registration",
     "POST /projects",
     "POST /users",
     "PUT /projects/{name}/members/{user}",

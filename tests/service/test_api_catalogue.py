@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.api.responses import ApplicationOut
+from isthmus.api.responses.applications import ApplicationOut
 from isthmus.store.users import Role
 from tests.service.api_rig import ECHO, Person, Rig, serving, until, write_application
 

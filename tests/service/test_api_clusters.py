@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.api.responses import ClusterList, JobOut
+from isthmus.api.responses.clusters import ClusterList
+from isthmus.api.responses.jobs import JobOut
 from isthmus.application import Json
 from isthmus.store import Lease
 from isthmus.store.users import Role
@@ -51,6 +52,15 @@ def test_a_cluster_is_shown_as_it_last_described_itself(rig: Rig, ada: Person) -
     assert east["limits"] == {"cpus": 8, "memory_mib": 2048, "gpus": 0, "nodes": 1}
     assert (east["isolation"], east["notes"]) == ("bubblewrap", ["no gpus"])
     assert known(ada, "north")["enabled"] is False
+
+
+def test_a_cluster_tells_its_own_facts_in_words_of_its_kind(rig: Rig, ada: Person) -> None:
+    details: list[Json] = [["Framework id", "f-1"], ["Offers held", "0"], "of another shape"]
+    rig.store.report_cluster(lease(rig, "east"), "east", json.dumps({**STATUS, "details": details}), time.time())
+    until(lambda: known(ada, "east")["status"] is not None, "the status is shown")
+    status = known(ada, "east")["status"]
+    assert isinstance(status, dict)
+    assert status["details"] == [{"label": "Framework id", "value": "f-1"}, {"label": "Offers held", "value": "0"}]
 
 
 def test_calls_and_failures_are_shown_as_the_controller_counted_them(rig: Rig, ada: Person) -> None:
@@ -151,3 +161,18 @@ def test_a_deployment_whose_variable_a_cluster_does_not_set_is_none_there(rig: R
     assert "tools" in refused.json()["detail"]
     job_id = submitted(ada)
     assert "'/opt/tools/bin'" in ada.client.get(f"/jobs/{job_id}/script").text
+
+
+def test_an_administrator_registers_the_gateway_anew_where_it_was_removed(rig: Rig, ada: Person) -> None:
+    root = rig.person("root", Role.ADMIN)
+    rig.store.mesos.registered(lease(rig, "east"), "east", "F-1", 1.0)
+    path = "/clusters/east/registration"
+    assert ada.client.post(path).status_code == 403
+    assert root.client.post("/clusters/nowhere/registration").status_code == 404
+    refused = root.client.post(path)
+    assert (refused.status_code, "only a framework that its master has removed" in refused.text) == (409, True)
+    rig.store.mesos.removed(lease(rig, "east"), "east", "Framework has been removed", 2.0)
+    assert root.client.post(path).status_code == 200
+    row = rig.store.mesos.framework("east")
+    assert row is not None
+    assert row.framework_id == ""

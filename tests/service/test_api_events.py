@@ -16,19 +16,21 @@ import httpx
 import pytest
 
 from isthmus.api import streams
-from isthmus.api.responses import EventOut
+from isthmus.api.responses.jobs import EventOut
 from isthmus.events import Follower
 from isthmus.job import JobState
 from isthmus.store import Viewer
 from isthmus.store.history import EventRow, Position
 from isthmus.store.users import Scope
-from tests.service.api_rig import Person, Rig, serving, until
+from tests.service.api_rig import DATABASES, Person, Rig, serving, serving_on, until
 from tests.service.test_api_jobs import submitted
 
 
-@pytest.fixture(scope="module")
-def rig(rig_on_each_database: Rig) -> Rig:
-    return rig_on_each_database
+@pytest.fixture(scope="module", params=DATABASES)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A gateway where each user may have any number of streams."""
+    with serving_on(request, tmp_path_factory.mktemp("home"), {"limits": {"streams_per_user": 0}}) as rig:
+        yield rig
 
 
 @dataclass(slots=True)

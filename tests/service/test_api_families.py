@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isthmus.api.responses import BulkResubmitOut, Diff, Family, JobOut
+from isthmus.api.responses.families import BulkResubmitOut, Diff, Family
+from isthmus.api.responses.jobs import JobOut
+from isthmus.store import Role
 from tests.service.api_rig import ECHO, Person, Rig, serving, until, write_application
 from tests.service.test_api_files import uploaded
 from tests.service.test_api_jobs import faults, submitted
@@ -128,12 +130,32 @@ def test_files_are_compared_by_name_and_content(ada: Person) -> None:
     assert set(differing(ada, a, c)) == {"files.paper"}
 
 
+def test_of_a_deleted_job_its_files_are_still_known_and_compared(rig: Rig, ada: Person) -> None:
+    first, other = uploaded(ada, b"same"), uploaded(ada, b"other")
+    parent = submitted(ada, files={"paper": first})
+    like, unlike = resubmitted(ada, parent), resubmitted(ada, parent, files={"paper": other})
+    rig.run_to_end(parent, {"said.txt": b"x"})
+    before = ada.client.get(f"/jobs/{parent}").json()["files"]
+    ada.client.delete(f"/jobs/{parent}")
+    assert ada.client.get(f"/jobs/{parent}").json()["files"] == before
+    assert differing(ada, parent, like.id) == {}
+    assert set(differing(ada, parent, unlike.id)) == {"files.paper"}
+
+
+def test_an_administrator_s_copy_says_whose_job_it_was_made_from(rig: Rig, ada: Person) -> None:
+    parent, root = submitted(ada), rig.person("root", Role.ADMIN)
+    made = root.client.post(f"/jobs/{parent}/resubmit", json={}).json()
+    assert made["copied_from"] == {"owner": ada.name, "job": parent}
+    assert root.client.get(f"/jobs/{made['id']}").json()["copied_from"] == made["copied_from"]
+    assert ada.client.get(f"/jobs/{parent}").json()["copied_from"] is None
+
+
 def test_a_deleted_job_is_resubmitted_only_with_its_files_given_anew_or_unset(rig: Rig, ada: Person) -> None:
     parent = submitted(ada, files={"paper": uploaded(ada)})
     rig.run_to_end(parent, {"said.txt": b"x"})
     ada.client.delete(f"/jobs/{parent}")
     refused = ada.client.post(f"/jobs/{parent}/resubmit", json={})
-    assert faults(refused) == {"files.paper": "deleted", "files.notes": "deleted"}
+    assert faults(refused) == {"files.paper": "deleted"}  # it had no notes
     assert "its files were deleted with the job: give them anew, or unset paper" in refused.json()["detail"]
     made = resubmitted(ada, parent, files={"paper": uploaded(ada)}, unset=["notes"])
     assert (made.parent, list(made.files)) == (parent, ["paper"])

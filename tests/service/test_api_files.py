@@ -13,7 +13,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from isthmus.api.responses import FileList, FileOut, JobOut, Outputs
+from isthmus.api.responses.jobs import JobOut, Outputs
+from isthmus.api.responses.people import FileList, FileOut
 from isthmus.gateway import Stream
 from isthmus.job import JobState
 from tests.service.api_rig import Person, Rig, serving, until

@@ -11,19 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from isthmus.api.responses import (
-    ApplicationList,
-    ApplicationOut,
-    BulkCancelOut,
-    CancelOut,
-    ClusterList,
-    Counts,
-    Events,
-    JobOut,
-    JobPage,
-    Outputs,
-    Why,
-)
+from isthmus.api.responses.applications import ApplicationList, ApplicationOut
+from isthmus.api.responses.clusters import ClusterList
+from isthmus.api.responses.jobs import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Outputs, Why
 from isthmus.job import JobState
 from isthmus.store.users import Role
 from tests.service.api_rig import Person, Rig
@@ -413,11 +403,15 @@ def test_counts_tell_how_many_are_in_each_state(rig: Rig, ada: Person) -> None:
     assert counts["ACCEPTED"].exact
 
 
-def test_an_administrator_sees_all_jobs_and_those_of_one_user(rig: Rig, ada: Person) -> None:
+def test_an_administrator_lists_their_own_jobs_and_asked_for_them_everybodys(rig: Rig, ada: Person) -> None:
     mine = submitted(ada)
     root = rig.person("root", Role.ADMIN)
     own = submitted(root)
-    assert [job["id"] for job in root.client.get("/jobs").json()["jobs"]][:2] == [own, mine]
+    assert [job["id"] for job in root.client.get("/jobs").json()["jobs"]] == [own]
+    assert [job["id"] for job in root.client.get("/jobs?everybody=true").json()["jobs"]][:2] == [own, mine]
+    assert root.client.get("/jobs/counts").json()["states"]["ACCEPTED"]["n"] == 1
+    assert root.client.get("/jobs/counts?everybody=true").json()["states"]["ACCEPTED"]["n"] >= 2
+    assert [job["id"] for job in ada.client.get("/jobs?everybody=true").json()["jobs"]] == [mine]
     assert [job["id"] for job in root.client.get(f"/jobs?owner={ada.name}").json()["jobs"]] == [mine]
     assert ada.client.get(f"/jobs?owner={root.name}").json()["jobs"] == []
 

@@ -8,7 +8,7 @@ import pytest
 from isthmus.api import health
 from isthmus.api.jobs import SUBMIT, key_of
 from isthmus.api.requests import SubmitBody
-from isthmus.api.responses import Me
+from isthmus.api.responses.people import Me
 from isthmus.gateway import Gateway, Key
 from isthmus.job import JobState
 from isthmus.store import NoticeKind

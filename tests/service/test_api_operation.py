@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from isthmus.api import health
-from isthmus.api.responses import Health
+from isthmus.api.responses.clusters import Health
 from isthmus.store import Store
 from isthmus.store.users import Role, Scope
 from tests.service.api_rig import PASSWORD, Rig, serving, until

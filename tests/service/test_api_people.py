@@ -12,7 +12,7 @@ import pytest
 
 from isthmus.api.limits import PasswordGate
 from isthmus.api.problem import TooManyAttempts
-from isthmus.api.responses import Me, NewTokenOut, TokenList, UserList, UserOut
+from isthmus.api.responses.people import Me, NewTokenOut, TokenList, UserList, UserOut
 from isthmus.errors import NotSignedIn
 from isthmus.store.users import Role, Scope, hash_password
 from tests.service.api_rig import PASSWORD, Person, Rig, serving, until
@@ -56,23 +56,41 @@ def test_a_password_opens_nothing_but_a_token(rig: Rig, ada: Person) -> None:
     assert rig.client().get("/me", auth=(ada.name, PASSWORD)).status_code == 401
 
 
-def test_guessing_is_slowed_down_for_the_name(rig: Rig, ada: Person) -> None:
+def wrong(gate: PasswordGate, name: str, address: str) -> None:
+    with pytest.raises(NotSignedIn), gate.attempt(name, address):
+        raise NotSignedIn("wrong")
+
+
+def test_guessing_a_name_is_slowed_down_where_it_comes_from_and_nowhere_else() -> None:
     gate = PasswordGate(burst=3, pause_s=30, clock=lambda: now)
     now = 0.0
     for _ in range(3):
-        with pytest.raises(NotSignedIn), gate.attempt(ada.name, "1.2.3.4"):
-            raise NotSignedIn("wrong")
-    with pytest.raises(TooManyAttempts) as refused, gate.attempt(ada.name, "9.9.9.9"):
+        wrong(gate, "ada", "1.2.3.4")
+    with pytest.raises(TooManyAttempts) as refused, gate.attempt("ada", "1.2.3.4"):
         pytest.fail("it was tried")
     assert refused.value.retry_after_s == 31
-    with pytest.raises(TooManyAttempts), gate.attempt("another", "1.2.3.4"):
-        pytest.fail("it was tried")
+    wrong(gate, "another", "1.2.3.4")  # somebody in the same laboratory
+    wrong(gate, "ada", "9.9.9.9")
     for _ in range(4):
         with gate.attempt("another", "9.9.9.9"):
             pass
     now = 31.0
-    with gate.attempt(ada.name, "1.2.3.4"):
+    with gate.attempt("ada", "1.2.3.4"):
         pass
+
+
+def test_guessing_many_names_is_slowed_down_for_the_address() -> None:
+    gate = PasswordGate(burst=3, pause_s=30, clock=lambda: now)
+    now = 0.0
+    for n in range(3 * PasswordGate.NEIGHBOURS):
+        wrong(gate, f"name {n}", "1.2.3.4")
+    with pytest.raises(TooManyAttempts) as refused, gate.attempt("one more", "1.2.3.4"):
+        pytest.fail("it was tried")
+    assert refused.value.retry_after_s == 4
+    now = 3.1
+    wrong(gate, "one more", "1.2.3.4")
+    with pytest.raises(TooManyAttempts), gate.attempt("one more", "1.2.3.4"):
+        pytest.fail("it was tried")
 
 
 def test_attempts_made_at_the_same_time_all_count_and_few_are_tried_at_once() -> None:
@@ -121,22 +139,22 @@ def test_too_many_wrong_passwords_are_answered_with_when_to_try_again(tmp_path_f
 
 def test_behind_a_trusted_proxy_each_client_is_counted_by_itself(tmp_path: Path) -> None:
     with serving(tmp_path, settings={"api": {"trusted_proxies": ["127.0.0.0/8", "10.1.1.1"]}}) as rig:
-        answers = [guessed(rig, n, "203.0.113.7") for n in range(11)]
+        answers = [guessed(rig, "203.0.113.7") for _ in range(11)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
-        assert guessed(rig, 11, "203.0.113.8").status_code == 401
-        assert guessed(rig, 12, "203.0.113.9, 203.0.113.7, 10.1.1.1").status_code == 429
+        assert guessed(rig, "203.0.113.8").status_code == 401
+        assert guessed(rig, "203.0.113.9, 203.0.113.7, 10.1.1.1").status_code == 429
 
 
 def test_a_client_that_is_no_trusted_proxy_has_one_address_whatever_it_says(tmp_path: Path) -> None:
     with serving(tmp_path, settings={"api": {"trusted_proxies": ["10.1.1.1"]}}) as rig:
-        answers = [guessed(rig, n, f"203.0.113.{n}") for n in range(11)]
+        answers = [guessed(rig, f"203.0.113.{n}") for n in range(11)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
 
 
-def guessed(rig: Rig, n: int, forwarded_for: str) -> httpx.Response:
-    """A wrong password for yet another name, so that only addresses count."""
+def guessed(rig: Rig, forwarded_for: str) -> httpx.Response:
+    """A wrong password for a name, which is counted for each address."""
     headers = {"X-Forwarded-For": forwarded_for}
-    return rig.client().post("/tokens", auth=(f"nobody-{n}", "wrong password"), json={}, headers=headers)
+    return rig.client().post("/tokens", auth=("nobody", "wrong password"), json={}, headers=headers)
 
 
 def test_the_first_administrators_password_is_marked_as_one_to_change(tmp_path_factory: pytest.TempPathFactory) -> None:

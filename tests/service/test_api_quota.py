@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from isthmus.api.responses import UsageOut
+from isthmus.api.responses.people import UsageOut
 from isthmus.application import Json
 from isthmus.gateway import Gateway
 from isthmus.store.users import Role
@@ -78,6 +80,25 @@ def test_a_file_that_is_too_large_is_refused_and_nothing_is_kept_of_it(rig: Rig,
     assert "no room for this file" in words
     assert usage(ada).held_bytes == 0
     assert send(ada, FULL).status_code == 201
+
+
+def test_of_files_sent_at_once_only_those_are_kept_that_fit_together(ada: Person) -> None:
+    half = LIMIT // 2 + 1
+    together = threading.Barrier(4, timeout=10)
+
+    def slowly(content: bytes) -> Iterator[bytes]:
+        yield content[:1]
+        together.wait()
+        yield content[1:]
+
+    def send_slowly(letter: str) -> httpx.Response:
+        content = slowly(letter.encode() * half)
+        return ada.client.post("/files", params={"name": letter}, content=content)
+
+    with ThreadPoolExecutor(4) as senders:
+        answers = list(senders.map(send_slowly, "abcd"))
+    assert sorted(answer.status_code for answer in answers) == [201, 413, 413, 413]
+    assert usage(ada).held_bytes == half
 
 
 def test_with_a_full_quota_nothing_new_is_taken_in(rig: Rig, ada: Person) -> None:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from isthmus.api.responses import AuditList, JobOut, NewShareOut, ProjectOut, SharedList, ShareList
+from isthmus.api.responses.jobs import JobOut
+from isthmus.api.responses.sharing import AuditList, NewShareOut, ProjectOut, SharedList, ShareList
 from isthmus.errors import NotFound
 from isthmus.gateway import Gateway, Stream
 from isthmus.gateway.sharing import Right
@@ -277,6 +278,8 @@ def test_the_audit_is_for_administrators_and_tells_what_people_did(rig: Rig, ada
     assert [line["words"] for line in kinds] == ["laptop: read submit"]
     assert ada.client.get("/audit").status_code == 403
     assert root.get("/audit", params={"kind": "nonsense"}).status_code == 422
+    assert root.get("/audit", params={"since": "2199-01-01T00:00:00Z"}).json()["lines"] == []
+    assert root.get("/audit", params={"since": "yesterday"}).status_code == 422
     page = root.get("/audit", params={"limit": 1}).json()
     assert page["lines"][0]["id"] == page["next_before"]
 

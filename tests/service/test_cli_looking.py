@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 
+from isthmus.store import Lease, Store
 from tests.service.gateway_process import GatewayProcess, command, until
 
 
@@ -34,10 +36,24 @@ def test_jobs_are_listed_as_a_table_up_to_a_limit(gateway: GatewayProcess, compl
     for _ in range(2):
         gateway.submit("--upto", "0")
     ended = gateway.run("jobs", "--limit", "2", "--since", "1d")
-    assert ended.lines[0].split() == ["JOB", "STATE", "APPLICATION", "CLUSTER", "OWNER", "MADE", "RAN", "NAME"]
+    assert ended.lines[0].split() == ["JOB", "STATE", "APPLICATION", "CLUSTER", "MADE", "RAN", "NAME"]
     assert len(ended.lines) == 3
     assert ended.is_plain
     assert len(gateway.run("jobs", "--all").lines) > 3
+
+
+def test_an_administrator_s_list_is_their_own_unless_everybody_s_is_asked_for(
+    gateway: GatewayProcess, completed: str, stranger: dict[str, str]
+) -> None:
+    theirs = gateway.run("submit", "counting", "--upto", "0", environment=stranger).out.strip()
+    assert theirs not in gateway.run("jobs", "--all").out
+    listed = gateway.run("jobs", "--all", "--everybody")
+    assert "OWNER" in listed.lines[0]
+    assert theirs in listed.out
+    assert completed in listed.out
+    refused = gateway.run("jobs", "--everybody", environment=stranger)
+    assert refused.code == 6
+    assert "--everybody is for administrators" in refused.err
 
 
 def test_a_pipe_that_closes_early_is_no_error_with_a_traceback(gateway: GatewayProcess, completed: str) -> None:
@@ -103,6 +119,29 @@ def test_applications_and_clusters_are_listed(gateway: GatewayProcess) -> None:
     assert "--upto" not in gateway.run("apps", "counting").out
     assert json.loads(gateway.run("clusters", "--json").out)["name"] == "local"
     assert "local" in gateway.run("clusters").out
+    shown = gateway.run("clusters", "show", "local")
+    assert shown.code == 0 and "machine" in shown.out and "MiB" in shown.out
+    assert json.loads(gateway.run("clusters", "show", "local", "--json").out)["kind"] == "local"
+    unknown = gateway.run("clusters", "show", "elsewhere")
+    assert unknown.code != 0 and "there is no cluster elsewhere; there is local" in unknown.err
+
+
+def test_an_administrator_registers_the_gateway_anew_where_its_framework_was_removed(
+    gateway: GatewayProcess, stranger: dict[str, str]
+) -> None:
+    early = gateway.run("clusters", "register", "local")
+    assert early.code != 0 and "only a framework that its master has removed is registered again" in early.err
+    with Store.open(os.environ.get("ISTHMUS_DATABASE_URL", f"sqlite:///{gateway.home / 'isthmus.db'}")) as store:
+        row = store.lease_row("cluster-local")
+        assert row is not None
+        lease = Lease(row.name, row.holder, row.epoch)
+        store.mesos.registered(lease, "local", "F-1", 1.0)
+        store.mesos.removed(lease, "local", "Framework has been removed", 2.0)
+        assert gateway.run("clusters", "register", "local", environment=stranger).code == 6
+        ended = gateway.run("clusters", "register", "local")
+        assert (ended.code, "registers anew" in ended.out) == (0, True)
+        framework = store.mesos.framework("local")
+    assert framework is not None and (framework.framework_id, framework.removed_at) == ("", None)
 
 
 def test_an_administrator_is_told_of_broken_files_and_nobody_else(

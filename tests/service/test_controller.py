@@ -19,13 +19,16 @@ from isthmus.application import read_application
 from isthmus.cluster import Handle, Order
 from isthmus.cluster.local import LocalCluster
 from isthmus.cluster.supervisor.settings import LocalSettings
+from isthmus.config import Configuration, HouseConfig
+from isthmus.controller.counting import Calls, CountedCluster
 from isthmus.controller.deeds import Deeds
 from isthmus.controller.follow import LogFollower
 from isthmus.controller.housekeeping import LOG_KEPT_S, ClusterKeeping, HouseKeeping
 from isthmus.controller.lease import LeaseKeeper
 from isthmus.controller.loop import ClusterLoop
 from isthmus.controller.orders import Orders
-from isthmus.errors import NoAnswer
+from isthmus.controller.process import AGAIN_S, Controller
+from isthmus.errors import LeaseLost, NoAnswer
 from isthmus.facts import Claimed, Facts, StagedOut, StagingFailed, Unlisted
 from isthmus.files import FileStore
 from isthmus.job import Cause, Job, JobState, Resources
@@ -80,7 +83,10 @@ class House:
 
     @asynccontextmanager
     async def looping(
-        self, cluster: LocalCluster | None = None, orders: Orders | None = None, lease: Lease | None = None
+        self,
+        cluster: LocalCluster | CountedCluster | None = None,
+        orders: Orders | None = None,
+        lease: Lease | None = None,
     ) -> AsyncIterator[ClusterLoop]:
         """The loop works while the block runs."""
         cluster, lease = cluster or self.cluster(), lease or self.lease()
@@ -388,6 +394,57 @@ def test_a_followed_log_grows_where_the_web_process_reads_it(house: House) -> No
             follower.cancel()
             house.store.request_cancel(house.viewer, [job_id], time.time())
             assert await house.finished([job_id]) == [JobState.CANCELLED]
+
+    play(story())
+
+
+def test_a_duty_that_loses_its_lease_again_and_again_is_taken_up_ever_more_slowly(house: House) -> None:
+    starts: list[float] = []
+
+    async def duty(lease: Lease) -> None:
+        starts.append(time.monotonic())
+        raise LeaseLost("another controller is the framework now")
+
+    async def story() -> None:
+        keeper = LeaseKeeper(house.store, house.home / "leases")
+        controller = Controller(Configuration(house.home, HouseConfig(), {}), house.store, house.files, keeper)
+        work = asyncio.create_task(controller._for_ever("sea", duty))
+        await soon(lambda: len(starts) == 3, "three starts")
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    play(story())
+    assert starts[2] - starts[1] >= 2 * AGAIN_S
+
+
+class OneFrozen(CountedCluster):
+    """A cluster, one of whose nodes does not answer."""
+
+    frozen = ""
+
+    async def read_log(self, tag: str, stream: str, offset: int, limit: int) -> bytes:
+        if tag == self.frozen:
+            await asyncio.Event().wait()
+        return await super().read_log(tag, stream, offset, limit)
+
+
+def test_a_node_that_does_not_answer_holds_up_no_other_jobs_log(house: House) -> None:
+    async def story() -> None:
+        cluster = OneFrozen(house.cluster(), Calls())
+        jobs = house.submit("echo first; sleep 30") + house.submit("echo first; sleep 30")
+        async with house.looping(cluster):
+            await soon(lambda: house.states(jobs) == [JobState.RUNNING] * 2, "them to run")
+            until_at = time.time() + 60
+            for job_id in jobs:
+                house.store.follow(house.viewer, job_id, until_at)
+            cluster.frozen = house.store.wishes(cluster.name, time.time())[0].tag
+            follower = asyncio.create_task(LogFollower(house.store, cluster, house.home / "logs").run())
+            logs = [house.home / "logs" / job_id / "1" / "stdout" for job_id in jobs]
+            await soon(lambda: [log.exists() for log in logs].count(True) == 1, "the other's log")
+            follower.cancel()
+            for job_id in jobs:
+                house.store.request_cancel(house.viewer, [job_id], time.time())
+            await house.finished(jobs)
 
     play(story())
 

@@ -16,8 +16,10 @@ from isthmus.controller.mailing import Mailer
 from isthmus.job import JobState
 from isthmus.lifecycle import Decision, JobEvent
 from isthmus.store import Lease, Letter, Role, Store, Viewer
+from isthmus.store.audit import Actor
+from isthmus.store.shares import ShareKind, ShareWith
 from isthmus.store.views import JobView
-from tests.mail_server import PASSWORD, SENDER, USER, MailServer
+from tests.mail_server import PASSWORD, REFUSALS, SENDER, USER, MailServer
 from tests.postgres import PostgresServer
 from tests.store.making import accepted, advanced, held, moved, person, stored
 
@@ -137,6 +139,25 @@ def test_a_mail_tells_how_the_job_is_and_leads_to_it(
     assert spooled.content.isascii()
 
 
+def test_a_mail_tells_what_another_person_did_and_who_it_was(
+    store: Store, lease: Lease, ann: Viewer, server: MailServer
+) -> None:
+    bob, root = wanting(store, "bob"), person(store, "root", Role.ADMIN)
+    job_id = accepted(store, ann, "storms")
+    store.share(ann, job_id, ShareWith(ShareKind.USER, "bob"), Actor(ann.user_id, "ann"))
+    store.request_cancel(root, [job_id], time.time(), Actor(root.user_id, "root"))
+
+    send_until(store, config_for(server), nothing_waits(store))
+
+    told = {spooled.recipient: (spooled.mail["Subject"], spooled.text.partition("\n")[0]) for spooled in server.spool}
+    shared, cancelled = told["bob@example.org"], told["ann@example.org"]
+    assert shared[0] == "storms was shared with you by ann"
+    assert shared[1].startswith('The job "storms" was shared with you by ann at ')
+    assert cancelled[0] == "storms is to be cancelled, as an administrator, root, asked"
+    assert cancelled[1].startswith('Your job "storms" is to be cancelled')
+    assert store.notices(bob.user_id)[0].sent_at is not None
+
+
 def test_what_was_sent_is_marked_so_and_sent_once(store: Store, lease: Lease, ann: Viewer, server: MailServer) -> None:
     for _ in range(7):
         completed(store, lease, ann)
@@ -239,20 +260,36 @@ def test_a_wrong_password_is_noted_and_loses_no_mail(
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["refused", "full", "unknown"])
 def test_a_dead_mailbox_hinders_no_other_and_is_given_up_with_the_server_s_words(
-    store: Store, lease: Lease, ann: Viewer, server: MailServer
+    store: Store, lease: Lease, ann: Viewer, server: MailServer, name: str
 ) -> None:
-    dead = wanting(store, "refused")
+    dead = wanting(store, name)
     completed(store, lease, dead)
     completed(store, lease, ann)
 
     send_until(store, config_for(server), nothing_waits(store))
 
     assert [one.recipient for one in server.spool] == ["ann@example.org"]
-    assert [notice.fault for notice in store.notices(dead.user_id)] == ["550 5.1.1 no such mailbox here"]
+    assert [notice.fault for notice in store.notices(dead.user_id)] == [REFUSALS[name]]
 
 
-@pytest.mark.parametrize("name", ["later", "gone"])
+def test_a_server_that_wants_a_sign_in_loses_no_mail(
+    store: Store, lease: Lease, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISTHMUS_MAIL_PASSWORD", PASSWORD)
+    signed = wanting(store, "signed")
+    with MailServer() as server:
+        completed(store, lease, signed)
+        send_until(store, config_for(server), lambda: REFUSALS["signed"] in store.outbox().fault)
+        assert [letter.mail_to for letter in store.due_letters(time.time(), 10)] == ["signed@example.org"]
+
+        send_until(store, config_for(server, user=USER), nothing_waits(store))
+
+        assert [one.recipient for one in server.spool] == ["signed@example.org"]
+
+
+@pytest.mark.parametrize("name", ["later", "gone", "far", "elsewhere", "forged"])
 def test_a_mail_that_could_not_be_handed_over_rests_and_is_tried_again(
     store: Store, lease: Lease, ann: Viewer, server: MailServer, name: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 from isthmus.portal import make_site
+from isthmus.portal.account import BROWSER
 from isthmus.portal.app import _routes
 from isthmus.store import Viewer
 from isthmus.store.audit import Actor
@@ -26,6 +27,7 @@ OPEN = {"GET /sign-in", "POST /sign-in"}
 
 LINK = {
     "GET /shared/{link}",
+    "GET /shared/{link}/events/file",
     "GET /shared/{link}/inputs/{name}/file",
     "GET /shared/{link}/live",
     "GET /shared/{link}/log/{stream}",
@@ -64,6 +66,7 @@ OWN = {
     "POST /account/sessions/end",
     "POST /account/theme",
     "POST /account/tokens",
+    "POST /account/uploads/unused/delete",
     "POST /applications/{name}",
     "POST /applications/{name}/afresh",
     "POST /applications/{name}/part/draft",
@@ -83,6 +86,7 @@ ADMINISTRATORS = {
     "GET /admin/applications",
     "GET /admin/audit",
     "GET /admin/audit/part/rows",
+    "GET /admin/clusters",
     "GET /admin/jobs",
     "GET /admin/jobs/part/head",
     "GET /admin/jobs/part/list",
@@ -106,6 +110,7 @@ OTHERS = {
     "GET /jobs/part/row",
     "GET /jobs/{id}/resubmit",
     "GET /jobs/{job_id}",
+    "GET /jobs/{job_id}/events/file",
     "GET /jobs/{job_id}/inputs/{name}/file",
     "GET /jobs/{job_id}/log/{stream}",
     "GET /jobs/{job_id}/log/{stream}/file",
@@ -116,7 +121,9 @@ OTHERS = {
     "GET /jobs/{job_id}/part/family",
     "GET /jobs/{job_id}/part/script",
     "GET /jobs/{job_id}/sharing",
+    "POST /account/sessions/{session_id}/end",
     "POST /account/tokens/{token_id}/revoke",
+    "POST /account/uploads/{upload_id}/delete",
     "POST /jobs/{id}/resubmit",
     "POST /jobs/{id}/resubmit/afresh",
     "POST /jobs/{id}/resubmit/part/draft",
@@ -184,12 +191,15 @@ def things(portal: Rig) -> Things:
     by = Actor(owner.person.user_id, owner.name)
     shared = portal.store.share(owner.viewer, job_id, ShareWith(ShareKind.USER, signed_in(portal, "friend").name), by)
     token = portal.store.create_token(owner.person.user_id, SECRET, [Scope.READ], None)
+    session = portal.store.create_token(owner.person.user_id, f"{BROWSER} another", [Scope.READ], None)
     parameters = {
         "job_id": job_id,
         "id": job_id,
         "file_id": uploaded(owner.person),
+        "upload_id": uploaded(owner.person),
         "share_id": shared.share.id,
         "token_id": token.token.id,
+        "session_id": session.token.id,
         "stream": "stdout",
         "link": "x" * 43,
     }

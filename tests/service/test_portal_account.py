@@ -200,6 +200,61 @@ def test_every_other_browser_is_signed_out_and_tokens_stay(portal: Rig, eve: Bro
     assert eve.person.client.get("/me").status_code == 200
 
 
+def test_one_browser_is_signed_out_by_itself(portal: Rig, eve: Browser) -> None:
+    second, third = sign_in(portal, eve.person), sign_in(portal, eve.person)
+    sessions = re.findall(r'action="/account/sessions/([^/"]+)/end"', third.get("/account").text)
+    assert len(sessions) == 2  # the one that looks has no button
+    third.post(f"/account/sessions/{sessions[0]}/end")
+    still = [browser.get("/account").status_code == 200 for browser in (eve, second, third)]
+    assert sorted(still) == [False, True, True]
+    assert still[2]
+    assert third.post(f"/account/sessions/{sessions[0]}/end").status_code == 404
+
+
+def test_a_session_of_somebody_else_is_not_found_and_stays(portal: Rig, ada: Browser, eve: Browser) -> None:
+    session = next(one for one in portal.store.tokens(eve.person.user_id) if one.name.startswith("browser:"))
+    assert ada.post(f"/account/sessions/{session.id}/end").status_code == 404
+    assert eve.get("/account").status_code == 200
+
+
+# --- uploads ------------------------------------------------------------------------------------------------
+def test_uploads_are_listed_with_who_took_them_and_can_be_deleted(portal: Rig, ada: Browser) -> None:
+    sent = {}
+    for name in ("taken.txt", "unused.txt", "third.txt"):
+        answer = ada.person.client.post(f"/files?name={name}", content=name.encode())
+        sent[name] = answer.json()["id"]
+    body = {"application": "echo", "inputs": {"words": "a"}, "files": {"paper": sent["taken.txt"]}}
+    assert ada.person.client.post("/jobs", json=body).status_code == 201
+    shown = text_of(ada.get("/account").text).partition("My uploads")[2]
+    assert re.search(r"taken\.txt 9 bytes .*? 1 job Delete", shown)
+    assert re.search(r"unused\.txt 10 bytes .*? no job Delete", shown)
+    ada.post(f"/account/uploads/{sent['third.txt']}/delete")
+    assert "third.txt" not in ada.get("/account").text
+    ada.post("/account/uploads/unused/delete")
+    shown = ada.get("/account").text
+    assert "taken.txt" in shown
+    assert "unused.txt" not in shown
+
+
+def test_an_upload_of_somebody_else_is_not_found_and_stays(ada: Browser, eve: Browser) -> None:
+    upload = eve.person.client.post("/files?name=mine.txt", content=b"x").json()["id"]
+    assert ada.post(f"/account/uploads/{upload}/delete").status_code == 404
+    ada.post("/account/uploads/unused/delete")
+    assert eve.person.client.get(f"/files/{upload}").status_code == 200
+
+
+def test_the_list_of_uploads_goes_on(ada: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.portal.account.UPLOADS_PAGE", 1)
+    for name in ("first.txt", "second.txt"):
+        ada.person.client.post(f"/files?name={name}", content=name.encode())
+    newest = ada.get("/account").text
+    following = re.search(r'href="(/account\?uploads_before=[^#"]+)#uploads"', newest)
+    assert following
+    earlier = ada.get(following[1]).text
+    assert ["second.txt" in newest, "first.txt" in newest] == [True, False]
+    assert ["second.txt" in earlier, "first.txt" in earlier] == [False, True]
+
+
 def test_the_present_browser_is_marked(portal: Rig, eve: Browser) -> None:
     sign_in(portal, eve.person)
     assert text_of(eve.get("/account").text).count("this one") == 1
@@ -222,7 +277,7 @@ def test_who_holds_as_much_as_they_may_is_told_what_to_do(tmp_path: Path) -> Non
         small.run_to_end(submitted(ada), {"said.txt": b"x" * 2_000_000})
         page = ada.get("/account").text
         assert "1.9 MiB of 1.0 MiB" in text_of(page)
-        assert "can't upload or submit until you delete something" in text_of(page)
+        assert "can't upload or submit until you delete uploads or jobs" in text_of(page)
         assert "<meter" in page
 
 

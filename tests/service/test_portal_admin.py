@@ -1,16 +1,18 @@
-"""Pages of administrators over HTTP: users and one-time passwords, projects, programs, clusters, the audit, mail."""
+"""Pages of administrators over HTTP: users, one-time passwords, projects, applications, clusters, the audit, mail."""
 
 from __future__ import annotations
 
 import html
 import re
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from isthmus.application import Json
+from isthmus.config import HouseConfig
 from isthmus.portal import make_site
 from isthmus.store.audit import Actor, AuditKind, AuditQuery
 from isthmus.store.notices import Trouble
@@ -224,7 +226,7 @@ def test_the_overview_says_what_to_look_at(faulty: Rig) -> None:
 
 def test_mail_that_waits_is_shown_with_what_is_in_its_way(faulty: Rig) -> None:
     root, ada = signed_in(faulty, "root", Role.ADMIN), signed_in(faulty, "ada")
-    assert "Empty: every mail was handed over." in text_of(root.get("/admin/mail").text)
+    assert "Empty: no mail waits" in text_of(root.get("/admin/mail").text)
     faulty.store.set_notice_choice(ada.person.user_id, "ada@example.org", "b")
     faulty.start(submitted(ada))
     (letter,) = faulty.store.due_letters(time.time() + 1, 10)
@@ -235,7 +237,21 @@ def test_mail_that_waits_is_shown_with_what_is_in_its_way(faulty: Rig) -> None:
 
 
 def test_where_no_mail_is_sent_it_is_said_how_to(root: Browser) -> None:
-    assert "No mail is sent" in text_of(root.get("/admin/mail").text)
+    shown = root.get("/admin/mail").text
+    assert "No mail is sent" in text_of(shown)
+    assert "handed over" not in text_of(shown)
+    found = re.search(r"(?s)<pre[^>]*>(.*?)</pre>", shown)
+    assert found
+    mail = HouseConfig.model_validate(tomllib.loads(html.unescape(found[1]))).mail  # what it shows is complete
+    assert mail.public_url.startswith("http://127.0.0.1:")
+
+
+def test_administrators_find_the_clusters_among_their_pages(root: Browser, ada: Browser) -> None:
+    shown = root.get("/admin/clusters").text
+    assert 'href="/admin/clusters" aria-current="page"' in shown
+    assert "You act as administrator" in text_of(shown)
+    assert ada.get("/admin/clusters").status_code == 403
+    assert "You act as administrator" not in text_of(root.get("/clusters").text)
 
 
 # --- audit --------------------------------------------------------------------------------------------------
@@ -282,7 +298,8 @@ STATUS = (
     '{"queued": 7, "running": 12, "isolation": "bubblewrap", "notes": ["<b>GPUs</b> are counted only"],'
     ' "nodes": [{"name": "n1", "cpus": 64, "cpus_used": 16, "memory_mib": 1000, "memory_used_mib": 250},'
     ' {"name": "n2", "cpus": 64, "cpus_used": 16, "memory_mib": 1000, "memory_used_mib": 250, "gpus": 2}],'
-    ' "calls_per_minute": {"observe": 4.25}, "recent_failures": [{"at": 1.0, "words": "no answer within 20 s"}]}'
+    ' "calls_per_minute": {"observe": 4.25}, "recent_failures": [{"at": 1.0, "words": "no answer within 20 s"}],'
+    ' "details": [["Framework id", "f-17"], ["Offers held", "0"]]}'
 )
 
 
@@ -301,13 +318,14 @@ def test_a_cluster_is_shown_as_it_last_told_of_itself(tmp_path: Path) -> None:
         for said in (
             "Jobs waiting there 7 Jobs running there 12 Mine waiting 1 Mine running 0",
             "CPUs 32 of 128",
-            "Memory 500 of 2,000 MiB",
+            "Memory 500 MiB of 2 GiB",
             "GPUs 0 of 2",
             "2 machines",
-            "per minute: observe 4.2",
+            "this gateway turns to it: asking how jobs stand 4.2",
             "1 recent failure",
             "no answer within 20 s",
             "<b>GPUs</b> are counted only",
+            "More about it (local) Framework id f-17 Offers held 0",
         ):
             assert said in words or html.escape(said) in page, said
         assert "<b>GPUs" not in page
@@ -318,7 +336,7 @@ def test_a_cluster_is_shown_as_it_last_told_of_itself(tmp_path: Path) -> None:
 
 def test_an_administrator_closes_a_cluster_with_a_reason_and_opens_it(portal: Rig, root: Browser, ada: Browser) -> None:
     answer = root.post_part("/clusters/local", {"do": "close", "reason": "moving <b>racks</b>"})
-    assert "local takes no new jobs now" in text_of(answer.text)
+    assert "This machine takes no new jobs now" in text_of(answer.text)
     page = ada.get("/clusters").text
     assert "Closed: it takes no new jobs. moving &lt;b&gt;racks" in page
     assert "Open it" not in page

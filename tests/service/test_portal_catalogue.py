@@ -31,22 +31,22 @@ def ada(portal: Rig) -> Browser:
     return signed_in(portal, "ada")
 
 
-def test_every_program_is_shown_with_what_it_does_and_where_it_runs(ada: Browser) -> None:
+def test_every_application_is_shown_with_what_it_does_and_where_it_runs(ada: Browser) -> None:
     page = text_of(ada.get("/applications").text)
     assert "Echo Says what it is told. Runs on This machine test" in page
-    assert "5 programs" in page
+    assert "5 applications" in page
 
 
 @pytest.mark.parametrize("text", ["echo", "ECHO", "is told echo"])
-def test_a_search_finds_programs_by_any_of_their_words(ada: Browser, text: str) -> None:
+def test_a_search_finds_applications_by_any_of_their_words(ada: Browser, text: str) -> None:
     page = text_of(ada.get(f"/applications?text={text}").text)
-    assert "1 of 5 programs" in page
+    assert "1 of 5 applications" in page
     assert "Storm clustering" not in page
 
 
 def test_a_search_that_finds_nothing_says_what_to_do(ada: Browser) -> None:
     page = ada.get("/applications?text=%3Cb%3Enothing").text
-    assert "No program fits “<b>nothing” Try fewer or other words. Show all programs" in text_of(page)
+    assert "No application fits “<b>nothing” Try fewer or other words. Show all applications" in text_of(page)
     assert "<b>nothing" not in page
 
 

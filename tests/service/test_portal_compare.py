@@ -63,6 +63,8 @@ def test_numbers_of_summaries_stand_beside_each_other_with_their_change(portal: 
     ended(portal, second, [PICTURE, summary(storms=15, area={"km2": 8.0}, same=1, more=[True, 2])])
     shown = text_of(compared(ada, first, second))
     assert "storms 10 15 +5 (+50.0%)" in shown
+    assert "paired by their place" in shown
+    assert f"Number Atlas {first[-6:]} Atlas {second[-6:]} Change" in shown
     assert "more.1 none 2" in shown
     assert "The same in both 2" in shown
 
@@ -83,7 +85,7 @@ def test_pictures_stand_side_by_side(portal: Rig, ada: Browser) -> None:
     assert "There is none." in text_of(shown)
 
 
-def test_the_second_job_is_chosen_from_those_of_the_same_program(ada: Browser) -> None:
+def test_the_second_job_is_chosen_from_those_of_the_same_application(ada: Browser) -> None:
     first, second = atlas_job(ada.person, name="first one"), atlas_job(ada.person)
     other = ada.person.client.post("/jobs", json={"application": "echo", "inputs": {"words": "hi"}})
     shown = ada.get(f"/compare?a={first}").text

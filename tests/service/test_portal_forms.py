@@ -61,6 +61,7 @@ examples:
     inputs: {count: 3, method: fast, levels: [1, 2]}
     files: {data: [numbers.csv]}
     resources: {walltime_s: 5m}
+  pair: {files: {more: [first.txt, second.txt]}}
 isolation: preferred
 """
 
@@ -156,7 +157,9 @@ def test_a_form_nobody_changed_makes_a_job_of_its_defaults(portal: Rig, ada: Bro
     [
         ("inputs.level", "95", "95 is out of range: 0 to 80 <i>dBZ</i>."),
         ("inputs.level", "-1", "-1 is out of range"),
-        ("inputs.level", "<b>much</b>", "Must be a number, not a text."),
+        ("inputs.level", "<b>much</b>", "Must be a number, not a text: write it with a point, like 4.5."),
+        ("inputs.level", "4,5", "Must be a number, not a text: write it with a point, like 4.5."),
+        ("inputs.count", "1,000", "Must be a whole number, not a text: write digits alone, like 10000."),
         ("inputs.count", "", "This is needed: fill it in."),
         ("inputs.count", "0", "0 is out of range: at least 1."),
         ("inputs.count", "2.5", "Must be a whole number"),
@@ -322,6 +325,13 @@ def test_an_example_fills_the_form_in(portal: Rig, ada: Browser) -> None:
     assert job_of(portal, ada, ada.post("/applications/zoo", ready)).resources.walltime_s == 300
 
 
+def test_of_an_examples_files_only_those_that_are_missing_are_named(ada: Browser) -> None:
+    sent_file(ada, "first.txt")
+    said = text_of(ada.get("/applications/zoo?example=pair").text)
+    assert "Its file second.txt is not among those you sent" in said
+    assert "first.txt" not in said.partition("Its file")[2].partition("choose")[0]
+
+
 def test_an_application_or_example_that_is_not_there_is_not_found(ada: Browser) -> None:
     for path in ("/applications/zo", "/applications/zoo?version=9.9.9", "/applications/zoo?example=two"):
         assert ada.get(path).status_code == 404
@@ -358,7 +368,7 @@ def test_a_look_at_an_unfinished_form_shows_the_script_as_if_the_file_was_there(
     assert seen["faults"] == {"files.data": "Choose a file."}
     assert seen["script"] == "exec 'echo' '40' '4' '/job/inputs/data.csv'\n"
     seen = ada.post_part("/applications/zoo/part/look", fields | {"inputs.count": "none"}).json()
-    assert seen["faults"]["inputs.count"] == "Must be a whole number, not a text."
+    assert seen["faults"]["inputs.count"] == "Must be a whole number, not a text: write digits alone, like 10000."
     assert seen["script"] is None
     assert seen["script_words"] == "It appears here once these are right: Count, Data."
 
@@ -552,7 +562,7 @@ def test_a_form_of_forty_inputs_takes_less_than_fifty_milliseconds_of_the_proces
     with serving(home, make=make_site) as rig:
         rig.person("first", Role.ADMIN)
         browser = signed_in(rig, "ada")
-        assert browser.get("/applications/forty").text.count('type="number"') >= 40
+        assert browser.get("/applications/forty").text.count("data-number") >= 40
         took = []
         for _ in range(15):
             started_at = time.process_time()  # the server runs in this process; others may use the machine

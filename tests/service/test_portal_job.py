@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from isthmus.job import Cause, JobState
+from isthmus.portal.history import MOST_SHOWN
+from isthmus.portal.naming import write_labels
+from isthmus.store.audit import AuditKind, AuditQuery
 from isthmus.store.users import Role
+from isthmus.store.views import JobView
+from isthmus.store.wishes import JobChanges
 from tests.service.api_rig import Rig
 from tests.service.portal_jobs import (
     GEOJSON,
@@ -21,7 +29,7 @@ from tests.service.portal_jobs import (
     serving_atlas,
     uploaded,
 )
-from tests.service.portal_rig import Browser, signed_in, text_of
+from tests.service.portal_rig import Browser, fields_in, signed_in, text_of
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -120,9 +128,9 @@ def test_lost_contact_is_said_beside_the_last_known_state(portal: Rig, ada: Brow
     finally:
         portal.store.mark_contact(portal._lease, "local", None)
     assert "Running" in shown
-    assert "No contact with local since" in shown
-    assert "What you see is what was known then" in shown
-    assert "No contact" not in page(ada, job_id)
+    assert shown.count("This machine has not answered for 10 min") == 1
+    assert "nothing is lost" in shown
+    assert "has not answered" not in page(ada, job_id)
 
 
 def test_inputs_have_labels_and_units_and_files_say_where_they_came_from(portal: Rig, ada: Browser) -> None:
@@ -153,6 +161,42 @@ def test_events_and_attempts_are_shown_with_evidence_and_native_ids(portal: Rig,
     shown = text_of(page(ada, job_id))
     assert "the end record says so" in shown.partition("In detail")[2]
     assert "17" in shown.partition("Attempts")[2]
+
+
+def test_the_machine_that_a_job_ran_on_is_shown_with_the_cluster_and_with_its_attempt(
+    portal: Rig, ada: Browser
+) -> None:
+    job_id = atlas_job(ada.person)
+    assert ", machine" not in text_of(page(ada, job_id)).partition("In detail")[0]
+    ended(portal, job_id, [PICTURE])
+    shown = text_of(page(ada, job_id))
+    assert ", machine n12" in shown.partition("In detail")[0]
+    assert "n12" in shown.partition("Attempts")[2]
+
+
+def test_a_long_history_shows_its_newest_events_and_all_of_them_in_a_file(portal: Rig, ada: Browser) -> None:
+    job_id = atlas_job(ada.person)
+    reached(portal, job_id, JobState.QUEUED)
+    for n in range(MOST_SHOWN):
+        portal.store.change(ada.viewer, job_id, JobChanges(name=f"=name {n:03}"), time.time())
+    portal.move(job_id, JobState.RUNNING)
+    shown = page(ada, job_id)
+    said = text_of(shown)
+    count = MOST_SHOWN + 5  # accepted, three states, the changes, one state
+    assert f"The newest {MOST_SHOWN}; 5 earlier ones are in the file." in said
+    assert f"called it “=name {MOST_SHOWN - 1:03}”" in said
+    assert "called it “=name 000”" not in said
+    timeline = said.partition("Timeline")[2].partition("Outputs")[0]
+    for state in ("Accepted", "Copying inputs", "Submitting", "Queued", "Running"):
+        assert state in timeline
+    file = ada.get(f"/jobs/{job_id}/events/file")
+    assert file.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.reader(io.StringIO(file.text)))
+    assert len(rows) == 1 + count
+    assert rows[0] == ["when", "what", "evidence", "by"]
+    assert [row[1] for row in rows[1:5]] == ["Accepted", "Copying inputs", "Submitting", "Queued"]
+    assert "“=name 000”" in rows[5][2]
+    assert rows[5][3] == ada.name
 
 
 def test_the_script_is_shown_as_it_ran(ada: Browser) -> None:
@@ -191,7 +235,7 @@ def test_cancelling_is_asked_for_and_shown_until_it_is_proved(portal: Rig, ada: 
     portal.start(job_id)
     assert ada.post(f"/jobs/{job_id}/cancel").headers["location"] == f"/jobs/{job_id}"
     shown = page(ada, job_id)
-    assert "Cancelling was asked for at" in text_of(shown)
+    assert "Cancelling was asked for; it is repeated" in text_of(shown)
     assert f"/jobs/{job_id}/cancel" not in shown
     assert portal.store.job(ada.viewer, job_id).state is JobState.RUNNING
 
@@ -201,12 +245,12 @@ def test_a_change_asked_for_by_a_part_is_answered_with_the_part(portal: Rig, ada
     answer = ada.post_part(f"/jobs/{job_id}/cancel")
     assert answer.status_code == 200
     assert answer.text.lstrip().startswith('<div id="job"')
-    assert "Cancelling was asked for at" in text_of(answer.text)
+    assert text_of(answer.text).count("Cancelling was asked for; it is repeated") == 1
 
 
 def test_the_owner_gives_another_name_and_other_labels(portal: Rig, ada: Browser) -> None:
     job_id = atlas_job(ada.person)
-    ada.post(f"/jobs/{job_id}/change", {"name": " a better name ", "labels": "radar\r\n\r\nalabama, 2015 "})
+    ada.post(f"/jobs/{job_id}/change", {"name": " a better name ", "labels": 'radar, ,"alabama, 2015" '})
     job = portal.store.job(ada.viewer, job_id)
     assert (job.name, job.labels) == ("a better name", ("alabama, 2015", "radar"))
 
@@ -214,9 +258,10 @@ def test_the_owner_gives_another_name_and_other_labels(portal: Rig, ada: Browser
 @pytest.mark.parametrize(
     ("name", "labels", "said"),
     [
-        ("", "kept", "Give a name of 1 to 255 characters on one line."),
-        ("x" * 256, "kept", "Give a name of 1 to 255 characters on one line."),
-        ("fine", "y" * 65, "Give at most 20 labels of 1 to 64 characters, each on a line of its own."),
+        ("", "kept", "Give the job a name."),
+        ("x" * 256, "kept", "This has more than the 255 characters that are permitted."),
+        ("fine", "y" * 65, "has more than the 64 characters that are permitted."),
+        ("fine", ",".join(map(str, range(21))), "There are 21; at most 20 are permitted."),
     ],
 )
 def test_a_bad_name_or_label_is_said_beside_its_field_and_nothing_typed_is_lost(
@@ -226,8 +271,77 @@ def test_a_bad_name_or_label_is_said_beside_its_field_and_nothing_typed_is_lost(
     answer = ada.post(f"/jobs/{job_id}/change", {"name": name, "labels": labels})
     assert answer.status_code == 422
     assert said in text_of(answer.text)
-    assert f">{labels}</textarea>" in answer.text
+    assert f'value="{labels}"' in answer.text
     assert portal.store.job(ada.viewer, job_id).name == "before"
+
+
+def renamed(browser: Browser, job_id: str, had: JobView, **now: str) -> httpx.Response:
+    """The answer to the form of a page that was made when the job was as `had`."""
+    was = {"had_name": had.name, "had_labels": write_labels(had.labels)}
+    return browser.post(f"/jobs/{job_id}/change", {**was, "name": had.name, "labels": write_labels(had.labels), **now})
+
+
+@pytest.mark.parametrize(("field", "mine", "theirs"), [("name", "mine", "theirs"), ("labels", "mine", "a, theirs")])
+def test_who_comes_second_is_shown_what_is_stored_and_loses_nothing_of_what_they_wrote(
+    portal: Rig, ada: Browser, field: str, mine: str, theirs: str
+) -> None:
+    chief = signed_in(portal, "chief", Role.ADMIN)
+    job_id = atlas_job(ada.person, name="first", labels=["a"])
+    had = portal.store.job(ada.viewer, job_id)
+    assert renamed(chief, job_id, had, **{field: theirs}).status_code == 303
+    answer = renamed(ada, job_id, had, **{field: mine})
+    assert answer.status_code == 409
+    said = text_of(answer.text)
+    assert "Somebody else changed this while you were writing" in said
+    assert theirs in said
+    stored = portal.store.job(ada.viewer, job_id)
+    assert (stored.name, write_labels(stored.labels)) == (
+        ("theirs", "a") if field == "name" else ("first", "a, theirs")
+    )
+    fields = fields_in(answer.text, "rename-form")
+    assert fields[field] == [mine]
+    again = {name: value for name, value in fields.items() if name != "csrf"}
+    assert ada.post(f"/jobs/{job_id}/change", again).status_code == 303  # knowing what is there
+    after = portal.store.job(ada.viewer, job_id)
+    assert mine in (after.name, write_labels(after.labels))
+
+
+def test_what_two_people_change_of_different_things_is_both_kept(portal: Rig, ada: Browser) -> None:
+    chief = signed_in(portal, "chief", Role.ADMIN)
+    job_id = atlas_job(ada.person, name="first", labels=["a"])
+    had = portal.store.job(ada.viewer, job_id)
+    renamed(chief, job_id, had, name="theirs")
+    assert renamed(ada, job_id, had, labels="b").status_code == 303
+    stored = portal.store.job(ada.viewer, job_id)
+    assert (stored.name, stored.labels) == ("theirs", ("b",))
+
+
+def test_a_jobs_own_progress_is_no_change_by_somebody_else(portal: Rig, ada: Browser) -> None:
+    job_id = atlas_job(ada.person, name="first")
+    had = portal.store.job(ada.viewer, job_id)
+    portal.start(job_id)
+    assert renamed(ada, job_id, had, name="second").status_code == 303
+    assert portal.store.job(ada.viewer, job_id).name == "second"
+
+
+@pytest.mark.parametrize(("what", "words"), [("cancel", "asked to cancel it"), ("change", "called it")])
+def test_what_an_administrator_does_to_anothers_job_is_written_down(
+    portal: Rig, ada: Browser, what: str, words: str
+) -> None:
+    chief = signed_in(portal, "chief", Role.ADMIN)
+    job_id = atlas_job(ada.person)
+    chief.post(f"/jobs/{job_id}/{what}", {"name": "theirs", "labels": ""})
+    (line,) = portal.store.audit(AuditQuery(job_id=job_id, kind=AuditKind.JOB_CHANGED_BY_ADMINISTRATOR))
+    assert line.user == chief.name
+    assert words in line.words
+    assert words in text_of(ada.get(f"/jobs/{job_id}/sharing").text)
+
+
+def test_what_somebody_does_to_their_own_job_is_not_in_the_audit(portal: Rig) -> None:
+    chief = signed_in(portal, "chief", Role.ADMIN)
+    job_id = atlas_job(chief.person)
+    chief.post(f"/jobs/{job_id}/change", {"name": "mine", "labels": ""})
+    assert portal.store.audit(AuditQuery(job_id=job_id)) == []
 
 
 def test_an_ended_job_goes_into_the_archive_and_comes_back(portal: Rig, ada: Browser) -> None:
@@ -276,6 +390,7 @@ def test_a_change_without_the_pages_token_is_refused(portal: Rig, ada: Browser) 
 # --- who sees it ------------------------------------------------------------------------------------------------------
 READING: tuple[str, ...] = (
     "",
+    "/events/file",
     "/part/body",
     "/part/script",
     "/part/family",
@@ -311,6 +426,15 @@ def test_an_administrators_own_page_shows_their_own_family_only(portal: Rig, ada
     chief = signed_in(portal, "chief", Role.ADMIN)
     job_id = atlas_job(chief.person)
     assert "as an administrator" not in page(chief, job_id)
+
+
+def test_a_failed_jobs_page_says_what_its_program_said_last(portal: Rig, ada: Browser) -> None:
+    job_id = atlas_job(ada.person)
+    wrote = [Wrote("stderr", "stderr", b"".join(b"line %d <i>\n\n" % n for n in range(9)), "text/plain")]
+    ended(portal, job_id, wrote, state=JobState.FAILED, cause=Cause.EXIT_NONZERO)
+    shown = page(ada, job_id)
+    assert "Its last words on stderr: line 4 <i> line 5 <i> line 6 <i> line 7 <i> line 8 <i>" in text_of(shown)
+    assert "line 8 &lt;i&gt;" in shown
 
 
 # --- the family -------------------------------------------------------------------------------------------------------

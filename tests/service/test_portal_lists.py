@@ -57,10 +57,10 @@ def link(page: str, words: str) -> str:
 
 
 # --- what the list says -----------------------------------------------------------------------------------------------
-def test_without_any_job_the_list_leads_to_the_programs(ada: Browser) -> None:
+def test_without_any_job_the_list_leads_to_the_applications(ada: Browser) -> None:
     page = ada.get("/jobs").text
     assert "No jobs yet" in text_of(page)
-    assert link(page, "Choose a program") == "/applications"
+    assert link(page, "Choose an application") == "/applications"
 
 
 def test_where_no_job_fits_the_filters_can_be_cleared(ada: Browser) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from isthmus.gateway.logs import LogPiece
-from isthmus.portal.live import decoded
+from isthmus.portal.logpage import decoded
+from isthmus.store.users import Role
 from tests.service.api_rig import Rig
 from tests.service.portal_rig import Browser, signed_in, stranger
 from tests.service.test_api_jobs import submitted
@@ -54,6 +54,26 @@ def test_a_page_hears_of_a_new_job_of_its_visitor(portal: Rig) -> None:
         job = submitted(ada.person)
         event = until(said, "job")
     assert (event["job"], event["kind"]) == (job, "accepted")
+
+
+def test_the_page_of_ones_own_job_hears_of_ones_others_that_it_may_name(portal: Rig) -> None:
+    ada, eve = signed_in(portal, "ada"), signed_in(portal, "eve")
+    job = submitted(ada.person)
+    with live(ada, f"/live?job={job}") as said:
+        until(said, "open")
+        submitted(eve.person)
+        child = ada.person.client.post(f"/jobs/{job}/resubmit", json={}).json()["id"]
+        assert until(said, "job")["job"] == child
+
+
+def test_the_page_of_anothers_job_hears_of_that_job_alone(portal: Rig) -> None:
+    ada, chief = signed_in(portal, "ada"), signed_in(portal, "chief", Role.ADMIN)
+    job = submitted(ada.person)
+    with live(chief, f"/live?job={job}") as said:
+        until(said, "open")
+        submitted(ada.person)
+        ada.person.client.post(f"/jobs/{job}/cancel")
+        assert until(said, "job")["job"] == job
 
 
 def test_a_page_hears_nothing_of_others(portal: Rig) -> None:
@@ -133,10 +153,10 @@ def test_a_stream_ends_when_its_session_does(portal: Rig) -> None:
 
 def test_a_character_that_is_cut_in_two_waits_for_its_rest() -> None:
     whole = "Sturm: 5 €".encode()
-    text, used = decoded(LogPiece(whole[:-1], 0, len(whole) - 1, complete=False))
+    text, used = decoded(whole[:-1], whole=False)
     assert (text, used) == ("Sturm: 5 ", len(whole) - 3)
-    assert decoded(LogPiece(whole[used:], used, len(whole), complete=False)) == ("€", 3)
+    assert decoded(whole[used:], whole=False) == ("€", 3)
 
 
 def test_bytes_that_are_no_text_are_shown_as_such() -> None:
-    assert decoded(LogPiece(b"ok \xff\xfe \xe2\x82", 0, 8, complete=True)) == ("ok \ufffd\ufffd \ufffd", 8)
+    assert decoded(b"ok \xff\xfe \xe2\x82", whole=True) == ("ok \ufffd\ufffd \ufffd", 8)

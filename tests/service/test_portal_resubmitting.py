@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.application import Json
 from isthmus.portal import make_site
-from isthmus.store import ListQuery
+from isthmus.store import CopiedFrom, ListQuery
 from isthmus.store.audit import Actor
 from isthmus.store.shares import ShareKind, ShareWith
 from isthmus.store.users import Role
@@ -115,7 +115,8 @@ def test_submitted_again_untouched_it_is_the_same_request_odd_values_and_all(por
     child = again(portal, ada, parent, form_of(ada, parent))
     assert child.parent_id == parent.id
     assert portal.store.job(ada.viewer, parent.id).children == (child.id,)
-    for name in ("inputs", "files", "resources", "cluster", "name", "labels", "digest", "version"):
+    assert child.name == "First, <b> (2)"
+    for name in ("inputs", "files", "resources", "cluster", "labels", "digest", "version"):
         assert getattr(child, name) == getattr(parent, name), name
     assert look(ada, parent, form_of(ada, parent))["changes"] == []
 
@@ -155,7 +156,7 @@ def test_what_differs_is_told_field_by_field_with_what_was(portal: Rig, ada: Bro
     assert look(ada, parent, fields)["changes"] == [
         {"field": "inputs.size", "label": "Size", "was": "2.5 km", "now": "7 km"},
         {"field": "files.paper", "label": "Paper", "was": "p.txt", "now": "nothing"},
-        {"field": "resources.cpus", "label": "CPUs", "was": "what the program says", "now": "2"},
+        {"field": "resources.cpus", "label": "CPUs", "was": "what the application says", "now": "2"},
         {"field": "name", "label": "Name of the job", "was": "First", "now": "Second"},
     ]
     page = ada.post(f"/jobs/{parent.id}/resubmit", fields | {"inputs.size": "700"}).text
@@ -247,7 +248,9 @@ def test_a_strangers_job_is_not_there(portal: Rig, ada: Browser) -> None:
 
 def test_a_job_that_was_shared_becomes_a_job_of_ones_own_with_its_files(portal: Rig, ada: Browser) -> None:
     bob = signed_in(portal, "bob")
-    theirs = made(portal, bob, inputs=ODD, files={"paper": uploaded(bob, "p.txt", b"shared")}, name="Shared")
+    theirs = made(
+        portal, bob, inputs=ODD, files={"paper": uploaded(bob, "p.txt", b"shared")}, name="Shared", labels=["theirs"]
+    )
     sibling = made(portal, bob, files={"paper": uploaded(bob, "secret.txt", b"secret")})
     portal.store.share(bob.person.viewer, theirs.id, ShareWith(ShareKind.USER, ada.name), bob_actor(bob))
     page = ada.get(f"/jobs/{theirs.id}/resubmit").text
@@ -255,6 +258,11 @@ def test_a_job_that_was_shared_becomes_a_job_of_ones_own_with_its_files(portal: 
     fields: dict[str, str | list[str]] = dict(fields_in(page, "job-form"))
     child = again(portal, ada, theirs, fields | {"inputs.size": "7"})
     assert (child.owner, child.parent_id) == (ada.name, None)
+    assert (child.name, child.labels) == ("Shared", ())
+    shown = ada.get(f"/jobs/{child.id}").text
+    assert f"made from a job of {bob.name}" in text_of(shown)
+    assert f'href="/jobs/{theirs.id}"' in shown
+    assert child.copied_from == CopiedFrom(bob.name, theirs.id)
     assert dict(child.inputs) == {**ODD, "size": 7}
     assert [(file.file_name, file.sha256) for file in child.files] == [("p.txt", theirs.files[0].sha256)]
     noted = [row.words for row in portal.store.audit_of_job(bob.viewer, theirs.id) if row.user == ada.name]
@@ -311,7 +319,7 @@ def test_what_was_filled_in_is_kept_when_another_version_is_chosen(ada: Browser,
     assert form_of(ada, upgraded)["inputs.maybe"] == ["false"]
 
 
-def test_a_program_that_left_the_catalogue_says_so(portal: Rig, ada: Browser) -> None:
+def test_an_application_that_left_the_catalogue_says_so(portal: Rig, ada: Browser) -> None:
     text = APPLICATION.replace("name: odd", "name: short-lived")
     path = write_application(portal.configuration.home, text, "short-lived")
     until(lambda: ada.get("/applications/short-lived").status_code == 200, "it is known")
@@ -319,5 +327,30 @@ def test_a_program_that_left_the_catalogue_says_so(portal: Rig, ada: Browser) ->
     path.unlink()
     until(lambda: ada.get("/applications/short-lived").status_code == 404, "it is gone")
     page = ada.get(f"{answer.headers['location']}/resubmit").text
-    assert "The program short-lived is not in this gateway's catalogue any more" in text_of(page)
+    assert "The application short-lived is not in this gateway's catalogue any more" in text_of(page)
     assert ada.post(f"{answer.headers['location']}/resubmit", {}).status_code == 404
+
+
+def test_labels_with_commas_come_back_as_they_were(portal: Rig, ada: Browser) -> None:
+    labels = ["Ames, Iowa", "15 inch", 'a "b"']
+    parent = made(portal, ada, labels=labels)
+    fields = form_of(ada, parent)
+    assert look(ada, parent, fields)["changes"] == []
+    assert again(portal, ada, parent, fields).labels == tuple(sorted(labels))
+
+
+def test_a_resource_that_a_newer_version_has_no_say_in_is_left_out_of_the_new_job(portal: Rig, ada: Browser) -> None:
+    home = portal.configuration.home
+    write_application(home, APPLICATION.replace("name: odd", "name: shrinking"), "shrinking")
+    until(lambda: ada.get("/applications/shrinking").status_code == 200, "it is known")
+    first = ada.person.client.post("/jobs", json={"application": "shrinking", "resources": {"cpus": 4}})
+    newer = APPLICATION.replace("name: odd", "name: shrinking").replace("1.0.0", "2.0.0")
+    write_application(home, newer.replace("  cpus: {default: 1, max: 8}\n", ""), "shrinking")
+    until(lambda: "2.0.0" in ada.get("/applications/shrinking").text, "the newer is known")
+    address = f"/jobs/{first.json()['id']}/resubmit?version=latest"
+    page = ada.get(address).text
+    assert "CPUs : 4 → not asked for" in text_of(page)
+    answer = ada.post(address, {name: found for name, found in fields_in(page, "job-form").items() if name != "csrf"})
+    assert answer.status_code == 303, text_of(answer.text)
+    job = portal.store.job(ada.viewer, answer.headers["location"].rpartition("/")[2])
+    assert (job.version, job.resources.cpus) == ("2.0.0", 1)

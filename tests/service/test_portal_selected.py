@@ -85,6 +85,7 @@ def test_running_again_makes_one_new_job_of_each_however_often_it_is_sent(portal
         assert "2 of 2 jobs run again" in told(answer)
     assert [len(portal.store.family(ada.viewer, job_id)) for job_id in jobs] == [before + 1, before + 1]
     assert portal.store.family(ada.viewer, jobs[0])[-1].parent_id == jobs[0]
+    assert {one.name for one in portal.store.family(ada.viewer, jobs[0])} == {"one", "one (2)"}
 
 
 def test_archived_jobs_leave_the_list_and_come_back(portal: Rig, ada: Browser) -> None:
@@ -105,6 +106,15 @@ def test_labels_are_added_and_taken_off(portal: Rig, ada: Browser) -> None:
     answer = do(ada, "unlabel", [one, two], label="old")
     assert "1 of 2 jobs without the label now. Not done: two : it does not have this label" in told(answer)
     assert portal.store.job(ada.viewer, one).labels == ("paper 2",)
+
+
+def test_several_labels_are_added_at_once_as_in_every_form(portal: Rig, ada: Browser) -> None:
+    job_id = submitted(ada, "one", ["old"])
+    do(ada, "label", [job_id], label='new, "Ames, Iowa"')
+    assert portal.store.job(ada.viewer, job_id).labels == ("Ames, Iowa", "new", "old")
+    do(ada, "unlabel", [job_id], label='"Ames, Iowa", old')
+    assert portal.store.job(ada.viewer, job_id).labels == ("new",)
+    assert "none of these labels" in told(do(ada, "unlabel", [job_id], label="a, b"))
 
 
 @pytest.mark.parametrize("label", ["", "   ", "x" * 65, "a\x00b", "a\x1bb"])
@@ -209,6 +219,35 @@ def test_administrators_delete_others_jobs_and_it_is_written_down(portal: Rig, a
     assert portal.store.job(ada.viewer, job_id).deleted_at is not None
     (line,) = portal.store.audit(AuditQuery(job_id=job_id, kind=AuditKind.JOB_DELETED_BY_ADMINISTRATOR))
     assert line.user == root.name
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("cancel", "asked to cancel it"),
+        ("archive", "archived it"),
+        ("bring_back", "took it out of the archive"),
+        ("label", "labelled it “seen”"),
+    ],
+)
+def test_what_administrators_do_to_others_selected_jobs_is_written_down(
+    portal: Rig, ada: Browser, what: str, words: str
+) -> None:
+    root = signed_in(portal, "root", Role.ADMIN)
+    jobs = [submitted(ada), submitted(ada), submitted(root)]
+    do(root, what, jobs, "/admin/jobs", sure="yes", label="seen")
+    for job_id in jobs[:2]:
+        (line,) = portal.store.audit(AuditQuery(job_id=job_id, kind=AuditKind.JOB_CHANGED_BY_ADMINISTRATOR))
+        assert (line.user, line.words) == (root.name, words)
+    assert portal.store.audit(AuditQuery(job_id=jobs[2])) == []
+
+
+def test_what_could_not_be_done_is_not_written_down_as_done(portal: Rig, ada: Browser) -> None:
+    root = signed_in(portal, "root", Role.ADMIN)
+    job_id = submitted(ada)
+    portal.run_to_end(job_id, {})
+    do(root, "cancel", [job_id], "/admin/jobs", sure="yes")
+    assert portal.store.audit(AuditQuery(job_id=job_id)) == []
 
 
 def test_an_administrators_own_list_does_nothing_to_others_jobs(portal: Rig, ada: Browser) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from isthmus.job import JobState
-from isthmus.store.audit import Actor
+from isthmus.store.audit import Actor, AuditKind
 from isthmus.store.shares import DAY_S
 from tests.service.api_rig import Rig
 from tests.service.portal_jobs import GEOJSON, PICTURE, PNG, Wrote, atlas_job, ended, followed, reached, serving_atlas
@@ -108,6 +108,7 @@ def test_a_share_that_was_ended_shows_nothing_any_more(portal: Rig, ada: Browser
     [
         ({"kind": "user", "user": "nobody-of-that-name"}, "share-user", "there is no user of that name"),
         ({"kind": "user", "user": "nul\0"}, "share-user", "there is none of that name"),
+        ({"kind": "user", "user": "ann", "days": "3651"}, "share-user-days", "must be 1 to 3650"),
         ({"kind": "link", "days": "91"}, "share-days", "must be 1 to 90"),
         ({"kind": "link", "days": "soon"}, "share-days", "must be 1 to 90"),
     ],
@@ -142,9 +143,34 @@ def test_the_owner_reads_who_has_looked_and_taken_what(portal: Rig, ada: Browser
     ada.post(f"/jobs/{job_id}/shares", {"kind": "user", "user": bob.name})
     bob.get(f"/jobs/{job_id}")
     bob.get(f"/jobs/{job_id}/outputs/picture/file?path=reflectivity.png")
-    looked = text_of(ada.get(f"/jobs/{job_id}/sharing").text).partition("Who has looked")[2]
+    looked, _, acts = (
+        text_of(ada.get(f"/jobs/{job_id}/sharing").text).partition("Who has looked")[2].partition("What was shared")
+    )
     assert f"{bob.name} looked at it" in looked
     assert f"{bob.name} downloaded reflectivity.png" in looked
+    assert ada.name not in looked
+    assert f"{ada.name} shared it with user {bob.name}" in acts
+
+
+def test_what_a_page_fetches_to_show_it_is_no_download(portal: Rig, ada: Browser, bob: Browser) -> None:
+    job_id = a_done_job(portal, ada)
+    ada.post(f"/jobs/{job_id}/shares", {"kind": "user", "user": bob.name})
+    shown = bob.get(f"/jobs/{job_id}").text
+    sources = re.findall(r'(?:data-source|<img src)="([^"]+)"', shown)
+    fetched = [html.unescape(one) for one in sources if "/outputs/" in one]
+    assert len(fetched) == 2  # the map and the picture
+    for address in fetched:
+        assert bob.get(address).status_code == 200
+    kinds = [row.kind for row in portal.store.audit_of_job(ada.viewer, job_id)]
+    assert kinds == [AuditKind.JOB_READ, AuditKind.JOB_SHARED]
+
+
+def test_whom_a_job_is_shown_to_is_told_in_their_notices(portal: Rig, ada: Browser, bob: Browser) -> None:
+    job_id = a_done_job(portal, ada)
+    answer = ada.post(f"/jobs/{job_id}/shares", {"kind": "user", "user": bob.name, "days": "3"})
+    assert "until" in text_of(answer.text).partition("Shared now")[2]
+    assert f"the shown one was shared with you by {ada.name}" in text_of(bob.get("/notices").text)
+    assert bob.get("/notices").text.count(f'href="/jobs/{job_id}"') == 1
 
 
 # --- by a link --------------------------------------------------------------------------------------------------------

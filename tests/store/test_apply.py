@@ -260,3 +260,18 @@ def test_a_batch_of_a_thousand_decisions_is_stored_in_one_transaction(store: Sto
 
     assert len({row.position.xid for row in store.events_after(None, before, 2000)}) == 1
     assert all(job.state is JobState.STAGING_IN for job in store.live("local"))
+
+
+@pytest.mark.parametrize("unfit", [{"peak_memory_mib": 10**30}, {"stopped_by": "\ud800"}])
+def test_what_no_table_can_hold_is_impossible_and_leaves_no_trace(
+    store: Store, ann: Viewer, lease: Lease, unfit: dict[str, object]
+) -> None:
+    job_id = accepted(store, ann)
+    advanced(store, lease, [job_id], JobState.RUNNING)
+    job = stored(store, job_id)
+    assert job.attempt is not None
+    attempt = replace(job.attempt, **unfit)  # type: ignore[arg-type]  # names are Attempt's own
+
+    with pytest.raises(ImpossibleChange):
+        store.apply(lease, [Decision(replace(job, attempt=attempt))], 51.0)
+    assert stored(store, job_id) == job

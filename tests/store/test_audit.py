@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from isthmus.errors import InvalidInput, NotFound, NotSignedIn
+from isthmus.errors import Conflict, InvalidInput, NotFound, NotSignedIn
 from isthmus.job import JobState
-from isthmus.store import Lease, Role, Store, UserChanges, Viewer
+from isthmus.store import ChangedMeanwhile, JobChanges, Lease, Role, Store, UserChanges, Viewer
 from isthmus.store.audit import Actor, AuditKind, AuditLine, AuditQuery
 from tests.store.conftest import Clock
 from tests.store.making import PASSWORD, accepted, advanced
@@ -41,6 +41,8 @@ def test_lines_are_found_by_user_kind_and_job_page_by_page(store: Store, ann: Vi
     assert kinds(store, AuditQuery(user="ann")) == [AuditKind.JOB_READ, AuditKind.SIGNED_IN]
     assert [row.user for row in store.audit(AuditQuery(job_id=job_id))] == ["ann", "bob"]
     (newest,) = store.audit(AuditQuery(limit=1))
+    assert len(store.audit(AuditQuery(since=newest.at))) == 3
+    assert store.audit(AuditQuery(since=newest.at + 1)) == []
     assert [row.user for row in store.audit(AuditQuery(before=newest.id))] == ["bob", "ann"]
     with pytest.raises(InvalidInput):
         store.audit(AuditQuery(job_id="x"))
@@ -113,6 +115,39 @@ def test_deleting_another_s_job_is_told_and_one_s_own_is_not(
     store.delete(admin, other, 60.0, BY)
     told = [(row.kind, row.job_id, row.words) for row in store.audit(AuditQuery())]
     assert told == [(AuditKind.JOB_DELETED_BY_ADMINISTRATOR, other, "other")]
+
+
+def test_what_an_administrator_does_with_another_s_job_is_told_with_who_whatever_way_it_came(
+    store: Store, admin: Viewer, ann: Viewer
+) -> None:
+    job_id, by = accepted(store, ann, "alabama"), Actor(admin.user_id, "root", "10.0.0.1")
+    own = accepted(store, admin, "own")
+    store.change(admin, job_id, JobChanges(name="georgia"), 60.0, by=by)
+    store.change(admin, job_id, JobChanges(labels=("wet",)), 61.0, by=by)
+    store.change(admin, job_id, JobChanges(archived=True), 62.0, by=by)
+    store.change(admin, own, JobChanges(archived=True), 62.0, by=by)
+    store.request_cancel(admin, [job_id, own], 63.0)  # even who does not say who acts is named
+
+    lines = store.audit(AuditQuery())
+    assert {(row.kind, row.job_id, row.user) for row in lines} == {
+        (AuditKind.JOB_CHANGED_BY_ADMINISTRATOR, job_id, "root")
+    }
+    assert [(row.words, row.address) for row in reversed(lines)] == [
+        ("called it “georgia”, before “alabama”", "10.0.0.1"),
+        ("labelled it “wet”", "10.0.0.1"),
+        ("archived it", "10.0.0.1"),
+        ("asked to cancel it", ""),
+    ]
+
+
+def test_what_was_refused_is_not_told(store: Store, admin: Viewer, ann: Viewer) -> None:
+    job_id = accepted(store, ann)
+    with pytest.raises(ChangedMeanwhile):
+        store.change(admin, job_id, JobChanges(archived=True), 60.0, expected_seq=99)
+    with pytest.raises(Conflict):
+        store.delete(admin, job_id, 60.0)
+    assert store.audit(AuditQuery()) == []
+    assert store.notices(ann.user_id) == []
 
 
 def test_a_job_s_audit_is_for_its_owner_and_administrators(

@@ -21,6 +21,18 @@ def test_due_jobs_come_longest_due_first_and_no_more_than_the_limit(store: Store
     assert [job.id for job in store.due("elsewhere", 40.0, 2)] == []
 
 
+def test_a_job_put_off_farther_than_any_pause_is_due_since_the_clock_was_set_back(
+    store: Store, ann: Viewer, lease: Lease
+) -> None:
+    ids = [accepted(store, ann) for _ in range(4)]
+    for when, job_id in zip((10.0, 489.0, 491.0, 9000.0), ids, strict=True):
+        store.apply(lease, [Decision(replace(stored(store, job_id), next_check_at=when))], 1.0)
+
+    assert [job.id for job in store.due(CLUSTER, 40.0, 10, latest=490.0)] == [ids[0], ids[2], ids[3]]
+    assert [job.id for job in store.due(CLUSTER, 40.0, 2, latest=490.0)] == [ids[0], ids[2]]
+    assert [job.id for job in store.due(CLUSTER, 40.0, 10)] == [ids[0]]
+
+
 def test_a_job_that_waits_in_the_gateway_is_not_due(store: Store, ann: Viewer) -> None:
     accepted(store, ann)
 

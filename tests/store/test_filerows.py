@@ -175,3 +175,25 @@ def test_the_database_itself_refuses_an_input_without_a_file(store: Store, ann: 
             {"job": number},
         )
     engine.dispose()
+
+
+def test_of_an_upload_it_is_known_how_many_of_ones_own_jobs_took_its_content(
+    store: Store, ann: Viewer, bob: Viewer, lease: Lease
+) -> None:
+    taken = store.add_upload(ann, a_file("radar"), "radar", "text/plain")
+    unused = store.add_upload(ann, a_file("other"), "other", "text/plain")
+    again = store.add_upload(bob, a_file("radar"), "the same", "text/plain")
+    file = JobInput("radar", 0, taken.sha256, "radar", taken.size, upload_id=taken.id)
+    jobs = [accepted(store, ann, files=(file,)) for _ in range(2)]
+    assert store.upload_uses(ann, [taken, unused]) == {taken.id: 2, unused.id: 0}
+    assert store.upload_uses(bob, [again]) == {again.id: 0}
+    assert store.upload_uses(ann, []) == {}
+
+    assert store.delete_unused_uploads(ann) == 1
+    assert [one.id for one in store.uploads(ann)] == [taken.id]
+    assert [one.id for one in store.uploads(bob)] == [again.id]
+
+    advanced(store, lease, jobs, JobState.COMPLETED)
+    for job_id in jobs:
+        store.delete(ann, job_id, 5.0)
+    assert store.upload_uses(ann, [taken]) == {taken.id: 0}

@@ -153,7 +153,8 @@ def test_a_source_that_must_not_be_read_is_a_matter_of_rights_and_no_fault_of_th
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from isthmus.cluster.stage_out import Limits, stage_out\n"
+        "from isthmus.cluster.stage_out import stage_out\n"
+        "from isthmus.collecting import Limits\n"
         "from isthmus.cluster import Order, OutputRule\n"
         "from isthmus.files import FileStore\n"
         "from isthmus.job import Resources\n"
@@ -168,7 +169,8 @@ def test_a_source_that_must_not_be_read_is_a_matter_of_rights_and_no_fault_of_th
         "(work / 'x.csv').touch(0)\n"
         "rule = OutputRule('result', '*.csv', 'text/csv', True)\n"
         "order = Order('gtag', 'job', Resources(), 'true', outputs=(rule,))\n"
-        "print(stage_out(Path('clusters'), order, store, Limits(1, 1)))\n"
+        "found = stage_out(Path('clusters'), order, store, Limits(1, 1))\n"
+        "print(found.words, found.permanent)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     argv = [sys.executable, "-c", script, str(tmp_path)]
@@ -176,7 +178,7 @@ def test_a_source_that_must_not_be_read_is_a_matter_of_rights_and_no_fault_of_th
 
     assert done.stdout.splitlines() == [
         "not allowed",
-        "StagingFailed(words=\"output result: 'x.csv' can't be read, as the program left it\", permanent=True)",
+        "output result: 'x.csv' can't be read, as the program left it True",
     ], done.stderr
 
 

@@ -9,8 +9,11 @@ import pytest
 from isthmus.errors import InvalidInput, LeaseLost
 from isthmus.job import Cause, JobState
 from isthmus.lifecycle import Decision, JobEvent
-from isthmus.store import Lease, Notice, NoticeChoice, NoticeKind, Store, Trouble, Viewer
+from isthmus.store import JobChanges, Lease, Notice, NoticeChoice, NoticeKind, Store, Trouble, Viewer
+from isthmus.store.audit import Actor
 from isthmus.store.notices import KEPT_S, PAUSES_S
+from isthmus.store.shares import ShareKind, ShareWith
+from tests.store.conftest import Clock
 from tests.store.making import CLUSTER, accepted, advanced, held, moved, stored
 
 ADDRESS = "ann@example.org"
@@ -360,3 +363,52 @@ def test_a_second_controller_s_lease_writes_its_notice_once(store: Store, told_a
 
     assert answers == [[True], [False]]
     assert kinds(store, told_ann) == [NoticeKind.BEGAN]
+
+
+# --- what others do ---------------------------------------------------------------------------------------------------
+ROOT = "root"
+
+
+def acts_of_others(store: Store, lease: Lease, owner: Viewer, admin: Viewer) -> None:
+    """An administrator cancels, archives and deletes jobs of the owner's, who does the same with one of their own."""
+    by, own = Actor(admin.user_id, ROOT), Actor(owner.user_id, "owner")
+    first, second = accepted(store, owner, "first"), accepted(store, owner, "second")
+    for viewer, job_id, actor in ((admin, first, by), (owner, second, own)):
+        store.request_cancel(viewer, [job_id], NOW, actor)
+        advanced(store, lease, [job_id], JobState.CANCELLED, cause=Cause.CANCELLED_BY_USER)
+        store.change(viewer, job_id, JobChanges(archived=True), NOW, by=actor)
+        store.delete(viewer, job_id, NOW, actor)
+
+
+def test_an_owner_is_told_what_an_administrator_did_and_who_without_having_chosen_it(
+    store: Store, ann: Viewer, admin: Viewer, lease: Lease
+) -> None:
+    acts_of_others(store, lease, ann, admin)
+    assert [(one.kind, one.job_name, one.by, one.mail_to) for one in reversed(store.notices(ann.user_id))] == [
+        (NoticeKind.CANCEL_ASKED, "first", ROOT, None),
+        (NoticeKind.ARCHIVED, "first", ROOT, None),
+        (NoticeKind.DELETED, "first", ROOT, None),
+    ]
+    assert store.due_letters(NOW, 10) == []
+
+
+@pytest.mark.parametrize(("letters", "mails"), [("b", 1), ("", 0)])
+def test_a_mail_of_a_share_goes_to_who_has_chosen_to_be_told_of_anything(
+    store: Store, ann: Viewer, bob: Viewer, letters: str, mails: int, clock: Clock
+) -> None:
+    store.set_notice_choice(bob.user_id, "bob@example.org", letters)
+    job_id = accepted(store, ann, "alabama")
+    store.share(ann, job_id, ShareWith(ShareKind.USER, "bob"), Actor(ann.user_id, "ann"))
+    (told,) = store.notices(bob.user_id)
+    assert (told.kind, told.job_id, told.by, told.seen_at) == (NoticeKind.SHARED, job_id, "ann", None)
+    found = store.due_letters(clock.now, 10)
+    assert [(letter.mail_to, letter.by) for letter in found] == [("bob@example.org", "ann")] * mails
+
+
+def test_a_share_is_told_once_and_not_any_more_when_it_has_ended(store: Store, ann: Viewer, bob: Viewer) -> None:
+    by, job_id = Actor(ann.user_id, "ann"), accepted(store, ann)
+    share = store.share(ann, job_id, ShareWith(ShareKind.USER, "bob"), by).share
+    store.share(ann, job_id, ShareWith(ShareKind.USER, "bob", 3), by)
+    assert kinds(store, bob) == [NoticeKind.SHARED]
+    store.end_share(ann, job_id, share.id, by)
+    assert kinds(store, bob) == []

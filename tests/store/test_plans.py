@@ -134,6 +134,12 @@ def test_due_jobs_are_found_by_their_time(store: Store, crowd: str) -> None:
     assert "ix_jobs_due" in plan
 
 
+def test_jobs_put_off_by_another_clock_are_found_by_their_time(store: Store, crowd: str) -> None:
+    plan = "\n".join(_explained(crowd, lambda: store.due("local", 40.0, 100, latest=500.0), "next_check_at >"))
+
+    assert plan.count("ix_jobs_due") >= 1 and "Seq Scan on jobs" not in plan and "SCAN jobs" not in plan
+
+
 def test_letting_jobs_out_steps_from_owner_to_owner_and_never_walks_the_queue(store: Store, crowd: str) -> None:
     plans = list(_explained(crowd, lambda: store.release(CLUSTER, per_owner=5, limit=5), "NOT IN"))
 

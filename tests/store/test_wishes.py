@@ -20,6 +20,7 @@ from isthmus.store import (
     Viewer,
     Wish,
 )
+from isthmus.store.audit import Actor
 from tests.store.making import CLUSTER, a_file, accepted, advanced, moved, stored
 
 
@@ -76,7 +77,30 @@ def test_a_job_named_twice_in_one_request_is_cancelled_once(store: Store, ann: V
 def test_an_administrator_cancels_anybodys_job(store: Store, ann: Viewer, admin: Viewer) -> None:
     job_id = accepted(store, ann)
 
-    assert store.request_cancel(admin, [job_id], 2.0)[0].outcome is CancelOutcome.REQUESTED
+    assert (
+        store.request_cancel(admin, [job_id], 2.0, Actor(admin.user_id, "root"))[0].outcome is CancelOutcome.REQUESTED
+    )
+    assert store.job(ann, job_id).cancelled_by == "root"
+    assert store.events_of(ann, job_id)[-1].body == {"by": admin.user_id, "administrator": "root"}
+
+
+def test_of_a_job_that_its_owner_cancelled_no_administrator_is_named(store: Store, ann: Viewer) -> None:
+    job_id = accepted(store, ann)
+
+    store.request_cancel(ann, [job_id], 2.0, Actor(ann.user_id, "ann"))
+
+    assert store.job(ann, job_id).cancelled_by == ""
+    assert store.events_of(ann, job_id)[-1].body == {"by": ann.user_id}
+
+
+def test_the_history_says_what_was_changed(store: Store, ann: Viewer) -> None:
+    job_id = accepted(store, ann, "alabama")
+
+    store.change(ann, job_id, JobChanges(name="georgia", labels=("wet",)), 5.0)
+    store.change(ann, job_id, JobChanges(labels=(), archived=True), 6.0)
+
+    told = [event.body["what"] for event in store.events_of(ann, job_id) if event.kind == "changed"]
+    assert told == ["called it “georgia”, before “alabama”, labelled it “wet”", "took its labels off, archived it"]
 
 
 def test_a_job_is_renamed_labelled_and_found_by_the_new_words_only(store: Store, ann: Viewer) -> None:
@@ -138,7 +162,8 @@ def test_a_deleted_job_is_out_of_every_list_holds_no_file_and_keeps_its_record(
     assert store.page(ann, ListQuery()).jobs == store.page(ann, ListQuery(archived=True)).jobs == ()
     assert store.page(ann, ListQuery(text="alabama")).jobs == ()
     job = store.job(ann, job_id)
-    assert (job.deleted_at, job.files, job.outputs, job.cause) == (5.0, (), (), Cause.EXIT_ZERO)
+    assert (job.deleted_at, job.files, job.outputs, job.cause) == (5.0, (file,), (), Cause.EXIT_ZERO)
+    assert not store.may_read(ann, file.sha256)
     assert not store.may_read(ann, upload.sha256)
 
 

@@ -28,7 +28,8 @@ from isthmus.application import (
 from isthmus.application.encoding import Json
 from isthmus.cluster import Order, OutputRule
 from isthmus.cluster.attempts import directory_of
-from isthmus.cluster.stage_out import Limits, stage_out
+from isthmus.cluster.stage_out import stage_out
+from isthmus.collecting import Limits
 from isthmus.facts import StagedOut
 from isthmus.files import FileStore
 from isthmus.job import Resources

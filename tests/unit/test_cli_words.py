@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from isthmus.cli.exits import ExitCode, Misuse, code_of_error, code_of_state
 from isthmus.cli.flags import from_settings, from_texts
-from isthmus.cli.printing import shown, shown_lines, size_text, span
+from isthmus.cli.printing import moment, shown, shown_lines, size_text, span
 from isthmus.cli.session import made_between
 from isthmus.client import ApplicationRecord, InputRecord, NoConnection
 from isthmus.errors import Conflict, InvalidInput, IsthmusError, NotAllowed, NotFound, NotSignedIn, StorageFault
@@ -130,3 +131,14 @@ def test_only_a_completed_job_is_a_success() -> None:
         JobState.FAILED: ExitCode.JOB_FAILED,
         JobState.CANCELLED: ExitCode.JOB_CANCELLED,
     }
+
+
+def test_a_time_says_in_which_zone_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment(datetime(2026, 3, 1, 20, 0, tzinfo=UTC)) == "2026-03-02 05:00:00 JST"
+        assert moment(None) == ""
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ def keys(model: type[BaseModel], before: str = "") -> set[str]:
     """The keys of a file as the page writes them: `api.port`."""
     found: set[str] = set()
     for name, field in model.model_fields.items():
-        inner = field.annotation
+        inner = next((kind for kind in get_args(field.annotation) if kind is not type(None)), None) or field.annotation
         part = isinstance(inner, type) and issubclass(inner, BaseModel)
         found |= keys(inner, f"{before}{name}.") if part else {before + name}  # type: ignore[arg-type]  # seen above
     return found
@@ -122,3 +123,50 @@ def test_a_mail_password_stands_in_its_file_or_in_the_environment(
     assert mail.model_copy(update={"password_file": tmp_path / "password"}).password() == "from the file"
     with pytest.raises(ConfigurationError, match="password_file"):
         mail.model_copy(update={"password_file": tmp_path / "missing"}).password()
+
+
+# --- mesos ------------------------------------------------------------------------------------------------------------
+MESOS = 'kind = "mesos"\n[mesos]\nmasters = ["http://m1:5050/"]\ngateway_url = "http://gateway:8700"\n'
+
+
+def cluster_file(home: Path, text: str) -> None:
+    (home / "clusters.d").mkdir()
+    (home / "clusters.d" / "sea.toml").write_text(text, encoding="utf-8")
+
+
+def test_a_mesos_cluster_needs_its_masters_and_where_its_agents_reach_the_gateway(tmp_path: Path) -> None:
+    cluster_file(tmp_path, MESOS)
+    found = read_configuration(tmp_path).clusters["sea"].mesos
+    assert found is not None
+    assert (found.masters, found.roles, found.failover_timeout_s) == (("http://m1:5050",), ("*",), 604800)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('kind = "mesos"', "needs a table [mesos] with masters and gateway_url"),
+        (MESOS.replace('"http://m1:5050/"', ""), "mesos.masters"),
+        (MESOS.replace("http://m1:5050/", "m1:5050"), "mesos.masters"),
+        (MESOS + 'principal = "me"\n', "principal and secret_file belong together"),
+        (MESOS + 'attributes = { rack = "(" }\n', "no regular expression"),
+        (MESOS + "role = 1\n", "did you mean 'roles'?"),
+    ],
+)
+def test_what_is_wrong_with_a_mesos_cluster_is_said_and_disables_it_alone(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    cluster_file(tmp_path, text)
+    (broken,) = read_configuration(tmp_path).broken
+    assert words in broken.message
+
+
+def test_a_mesos_secret_is_read_without_its_line_end(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n", encoding="utf-8")
+    cluster_file(tmp_path, MESOS + f'principal = "me"\nsecret_file = "{secret}"\n')
+    found = read_configuration(tmp_path).clusters["sea"].mesos
+    assert found is not None
+    assert found.secret() == "s3cret"
+    secret.unlink()
+    with pytest.raises(ConfigurationError, match=r"mesos\.secret_file can't be read"):
+        found.secret()

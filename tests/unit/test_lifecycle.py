@@ -178,6 +178,14 @@ def test_a_cancel_ends_the_wait_for_a_stage_out_that_does_not_work() -> None:
     assert (job.state, job.cause) == (S.FAILED, Cause.STAGE_OUT_FAILED)
 
 
+def test_while_a_node_sends_its_files_a_cancel_waits_for_them() -> None:
+    sending = Facts(staged_out=StagingFailed("1 of 3 are here", permanent=False, goes_on=True))
+    job = after(wished(after(RUNNING, ended())), sending)
+    assert (job.state, job.waiting_reason) == (S.STAGING_OUT, "1 of 3 are here")
+    assert job.attempt is not None and job.attempt.stage_failures == 0
+    assert after(job, COLLECTED).state is S.COMPLETED
+
+
 def test_outputs_go_with_the_final_decision() -> None:
     file = OutputFile("map", "map.png", "ab", 3, "image/png")
     decision = decided(after(RUNNING, ended()), Facts(staged_out=StagedOut((file,))))
@@ -240,6 +248,11 @@ def test_a_refusal_for_good_fails_in_the_schedulers_words() -> None:
 def test_a_refusal_for_now_waits_and_says_why() -> None:
     job = after(SUBMITTING, Facts(submitted=Deferred("queue limit reached", 30)))
     assert (job.state, job.waiting_reason, job.next_check_at) == (S.SUBMITTING, "queue limit reached", NOW + 30)
+
+
+def test_no_job_is_put_off_for_longer_than_the_longest_pause() -> None:
+    for facts in (TAKEN, Facts(submitted=Deferred("come back next year", 3e7))):
+        assert NOW < after(SUBMITTING, facts).next_check_at <= NOW + POLICY.longest_pause_s
 
 
 # --- cancel, in every state ---------------------------------------------------------------------------------
@@ -324,6 +337,76 @@ def test_a_lost_job_comes_back_with_its_end_record() -> None:
     assert after(lost, STARTED).state is S.RUNNING
 
 
+def cut_off(**more: object) -> Facts:
+    """A signal ended the program, after the cluster told of a fault of its own."""
+    listing = Listed("7", SchedulerState.UNKNOWN, "EXECUTOR_TERMINATED", cause=Cause.NODE_FAILURE)
+    return replace(ended(143, signals=("TERM",), **more), listing=listing)
+
+
+def test_a_program_that_the_clusters_fault_cut_off_is_started_again_if_it_may_be() -> None:
+    job = after(replace(RUNNING, restartable=True), cut_off())
+    assert (job.state, "EXECUTOR_TERMINATED" in job.waiting_reason) == (S.ACCEPTED, True)
+    job = after(RUNNING, cut_off())
+    assert (job.state, job.cause) == (S.STAGING_OUT, Cause.NODE_FAILURE)
+
+
+def test_a_program_that_was_stopped_by_us_was_not_cut_off_by_the_clusters_fault() -> None:
+    assert after(wished(RUNNING), cut_off(stopped_by="cancel")).cause is Cause.CANCELLED_BY_USER
+    assert after(replace(RUNNING, restartable=True), replace(ended(3), listing=cut_off().listing)).cause is (
+        Cause.EXIT_NONZERO
+    )
+
+
+AWAY = Facts(claim=Claimed("7", 1), listing=Listed("7", SchedulerState.UNKNOWN, "UNREACHABLE", "n1 does not answer"))
+
+
+def test_a_running_job_out_of_sight_for_too_long_is_lost_until_it_is_seen_again() -> None:
+    job = after(RUNNING, AWAY)
+    assert after(job, AWAY, now=NOW + POLICY.lost_s - 1).state is S.RUNNING
+    lost = after(job, AWAY, now=NOW + POLICY.lost_s)
+    assert (lost.state, lost.cause) == (S.FAILED, Cause.LOST)
+    assert lost.next_check_at < inf
+    assert after(lost, AWAY, now=NOW + POLICY.lost_s + 1).state is S.FAILED
+    assert after(lost, STARTED).state is S.RUNNING
+    assert after(lost, ended(0), COLLECTED).state is S.COMPLETED
+
+
+def test_a_job_that_came_back_into_sight_has_all_the_time_again() -> None:
+    job = after(RUNNING, AWAY, STARTED)
+    assert after(job, AWAY, now=NOW + POLICY.lost_s).state is S.RUNNING
+
+
+def test_a_queued_job_whose_node_is_out_of_sight_is_not_lost() -> None:
+    unclaimed = replace(AWAY, claim=Unclaimed())
+    assert after(after(QUEUED, unclaimed), unclaimed, now=NOW + POLICY.lost_s).state is S.QUEUED
+
+
+NOTHING_STARTED = Facts(
+    claim=Claimed("7", 1),
+    listing=Listed(
+        "7", SchedulerState.ENDED, "status 73", cause=Cause.LAUNCH_FAILED, proved_ended=True, never_started=True
+    ),
+)
+
+
+def test_a_claim_whose_holder_is_proved_to_have_started_nothing_is_followed_by_a_new_attempt() -> None:
+    job = after(RUNNING, NOTHING_STARTED)
+    assert not job.restartable
+    assert job.state is S.ACCEPTED
+    assert "status 73" in job.waiting_reason
+    assert after(job, RELEASED).attempts == 2
+
+
+def test_attempts_that_start_nothing_after_their_claim_are_given_up_after_a_bound() -> None:
+    job = after(replace(RUNNING, attempts=POLICY.max_unstarted), NOTHING_STARTED)
+    assert (job.state, job.cause) == (S.FAILED, Cause.LAUNCH_FAILED)
+
+
+def test_a_cancel_is_fulfilled_when_the_holder_of_the_claim_started_nothing() -> None:
+    job = after(wished(RUNNING), NOTHING_STARTED)
+    assert (job.state, job.cause) == (S.CANCELLED, Cause.CANCELLED_BY_USER)
+
+
 def test_a_program_proved_gone_without_a_record_still_has_its_outputs_collected() -> None:
     gone = Listed("7", SchedulerState.ENDED, "killed", cause=Cause.SIGNAL, proved_ended=True)
     job = after(RUNNING, Facts(claim=Claimed("7", 1), listing=gone))
@@ -392,11 +475,16 @@ anything = st.builds(
             st.just("w"),
             cause=st.sampled_from([None, Cause.NODE_FAILURE, Cause.SIGNAL]),
             proved_ended=st.booleans(),
+            never_started=st.booleans(),
         ),
     ),
     staged_out=st.sampled_from([None, StagedOut(), StagedOut(missing=("a",)), StagingFailed("w", True)]),
     cancel_sent=st.booleans(),
 )
+
+
+def never_started(facts: Facts) -> bool:
+    return isinstance(facts.listing, Listed) and facts.listing.never_started
 
 
 @given(st.lists(st.tuples(anything, st.floats(0, 5000), st.booleans()), max_size=25), st.booleans())
@@ -419,11 +507,31 @@ def test_whatever_is_learnt_in_whatever_order_the_rules_hold(
         if then.state is S.ACCEPTED and job.state is not S.ACCEPTED:
             voided = isinstance(facts.claim, Voided)
             proved = isinstance(facts.listing, Listed) and facts.listing.proved_ended and restartable
-            assert voided or proved
+            assert voided or proved or never_started(facts)
         if then.state is S.CANCELLED and job.state in (S.QUEUED, S.RUNNING):
-            assert isinstance(facts.claim, Voided)
+            assert isinstance(facts.claim, Voided) or never_started(facts)
         if then.state is S.COMPLETED:
             assert then.attempt is not None
             assert then.attempt.exit_code == 0
         assert then.state.is_final or then.next_check_at < inf or then.state is S.ACCEPTED
         job = then
+
+
+# --- the node ---------------------------------------------------------------------------------------------------------
+def test_a_job_is_on_the_node_where_it_was_seen_last_also_after_its_end() -> None:
+    here = Facts(listing=Listed("7", SchedulerState.QUEUED, "STAGING", node="n1"))
+    there = Facts(claim=Claimed("7", 1), listing=Listed("7", SchedulerState.RUNNING, "RUNNING", node="n2"))
+    job = after(QUEUED, here)
+    assert job.attempt is not None
+    assert job.attempt.node == "n1"
+    job = after(job, there, ended())
+    assert job.attempt is not None
+    assert (job.state, job.attempt.node) == (S.STAGING_OUT, "n2")
+
+
+def test_a_running_job_whose_node_is_out_of_sight_says_so_until_it_is_seen_again() -> None:
+    away = Facts(claim=Claimed("7", 1), listing=Listed("7", SchedulerState.UNKNOWN, "LOST", "n1 does not answer"))
+    job = after(RUNNING, away)
+    assert (job.state, job.waiting_reason) == (S.RUNNING, "n1 does not answer")
+    back = Facts(claim=Claimed("7", 1), listing=Listed("7", SchedulerState.RUNNING, "RUNNING", "busy"))
+    assert after(job, back).waiting_reason == ""

@@ -86,3 +86,32 @@ def test_the_drawing_is_filled_and_no_stretch_is_too_narrow_to_see(lengths: list
     bars = timeline_of(0.0, rows, at + 1).bars
     assert all(bar.width >= LEAST - 0.1 for bar in bars)
     assert bars[-1].x + bars[-1].width == pytest.approx(WIDTH, abs=len(bars))
+
+
+def test_short_steps_stand_in_one_line_with_all_that_was_noted_of_them() -> None:
+    found = drawn(
+        moved(0.1, S.STAGING_IN),
+        moved(0.3, S.QUEUED, native_id="7"),
+        moved(0.9, S.RUNNING, native_id="7"),
+        moved(1.0, S.STAGING_OUT),
+        moved(1.2, S.COMPLETED),
+    ).steps
+    assert [[one.state for one in step.stretches] for step in found] == [
+        [S.ACCEPTED, S.STAGING_IN, S.QUEUED],
+        [S.RUNNING],
+        [S.STAGING_OUT],
+        [S.COMPLETED],
+    ]
+    assert (found[0].since, found[0].notes) == (0.0, ("known on the cluster as 7",))
+    assert found[0].lasted_s(100.0) == pytest.approx(0.9)
+    assert found[-1].lasted_s(100.0) is None
+
+
+def test_long_steps_and_those_of_two_attempts_stand_by_themselves() -> None:
+    found = drawn(moved(5, S.STAGING_IN), moved(5.1, S.ACCEPTED), moved(5.2, S.STAGING_IN), moved(9, S.QUEUED)).steps
+    assert [[one.state for one in step.stretches] for step in found] == [
+        [S.ACCEPTED],
+        [S.STAGING_IN, S.ACCEPTED],
+        [S.STAGING_IN],
+        [S.QUEUED],
+    ]

@@ -24,8 +24,9 @@ from isthmus.api import (
     sharing,
     streams,
 )
+from isthmus.api.attempts import AttemptRoutes
 from isthmus.api.authentication import SignInRequired, Tokens
-from isthmus.api.limits import MAX_BODY_BYTES, MAX_SIGN_IN_BYTES, BodyLimit, PasswordGate
+from isthmus.api.limits import MAX_BODY_BYTES, MAX_SIGN_IN_BYTES, BodyLimit, PasswordGate, StreamPlaces
 from isthmus.api.metrics import Figures, Timing
 from isthmus.api.openapi import PREFIX, describe
 from isthmus.api.problem import on_http_exception, on_invalid_request, on_isthmus_error, on_surprise
@@ -38,6 +39,7 @@ from isthmus.files import FileStore
 from isthmus.gateway import Gateway
 from isthmus.job import JobState
 from isthmus.store import Store, Viewer
+from isthmus.tickets import Tickets
 
 THREADS = 32
 API_VERSION = "1"
@@ -66,6 +68,7 @@ def make_app(configuration: Configuration, store: Store, files: FileStore) -> Fa
     app.add_middleware(SignInRequired, tokens=services.tokens, passwords_at=("POST", f"{PREFIX}/tokens"))
     others = {("POST", f"{PREFIX}/files"): None, ("POST", f"{PREFIX}/tokens"): MAX_SIGN_IN_BYTES}
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, others=others)
+    app.add_middleware(AttemptRoutes, store=store, files=files, tickets=Tickets.at(configuration.home))
     app.add_middleware(Timing, figures=services.figures)
     app.add_exception_handler(IsthmusError, on_isthmus_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
@@ -82,7 +85,8 @@ def _services(gateway: Gateway) -> Services:
         return {state: found.n for state, found in gateway.store.counts(_GATEWAY_ITSELF, _COUNT_BOUND).items()}
 
     figures = Figures(jobs_by_state, lambda: tail.followers, gateway.store.outbox)
-    return Services(gateway, tail, Tokens(gateway.store), PasswordGate(), figures)
+    streams = StreamPlaces(gateway.configuration.house.limits)
+    return Services(gateway, tail, Tokens(gateway.store), PasswordGate(), streams, figures)
 
 
 def _api() -> APIRouter:

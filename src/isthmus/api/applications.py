@@ -10,7 +10,7 @@ from starlette.responses import Response
 from isthmus.api.authentication import Administrator, Caller, Reader
 from isthmus.api.documents import answer, application_document, application_summary, broken_files
 from isthmus.api.requests import Word, WordInPath
-from isthmus.api.responses import ApplicationList, ApplicationOut, BrokenList
+from isthmus.api.responses.applications import ApplicationList, ApplicationOut, BrokenList
 from isthmus.api.services import TheGateway
 from isthmus.gateway.catalogue import Entry
 

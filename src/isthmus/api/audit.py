@@ -11,7 +11,7 @@ from starlette.responses import Response
 from isthmus.api.authentication import Administrator, Reader
 from isthmus.api.documents import answer, audit_document
 from isthmus.api.requests import AuditParameters, IdInPath
-from isthmus.api.responses import AuditList
+from isthmus.api.responses.sharing import AuditList
 from isthmus.api.services import TheGateway
 from isthmus.store.audit import AuditQuery, AuditRow
 
@@ -33,7 +33,7 @@ def list_job_audit(
 @router.get("/audit", response_model=AuditList)
 def list_audit(query: Annotated[AuditParameters, Query()], gateway: TheGateway, caller: Administrator) -> Response:
     """Who did what, the newest first: signing in, tokens, users, projects, clusters, and jobs of others."""
-    wanted = AuditQuery(query.user, query.kind, query.job, query.before, query.limit)
+    wanted = AuditQuery(query.user, query.kind, query.job, query.before, query.limit, query.since)
     return _answer(gateway.store.audit(wanted), query.limit)
 
 

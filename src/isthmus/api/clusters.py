@@ -8,8 +8,9 @@ from starlette.responses import Response
 from isthmus.api.access import actor_of
 from isthmus.api.authentication import Administrator, Reader
 from isthmus.api.documents import answer, cluster_document
+from isthmus.api.openapi import errors
 from isthmus.api.requests import ClusterPatch, WordInPath
-from isthmus.api.responses import ClusterList, ClusterOut
+from isthmus.api.responses.clusters import ClusterList, ClusterOut
 from isthmus.api.services import TheGateway
 from isthmus.errors import InputFault, InvalidInput
 
@@ -32,3 +33,9 @@ def change_cluster(
         raise InvalidInput(message, (InputFault("reason", "missing", message),))
     reason = body.reason if body.closed else None
     return answer(cluster_document(gateway.close_cluster(name, reason, actor_of(request, caller))))
+
+
+@router.post("/{name}/registration", response_model=ClusterOut, responses=errors(_409="its master has not removed it"))
+def register_cluster(request: Request, name: WordInPath, gateway: TheGateway, caller: Administrator) -> Response:
+    """The gateway registers anew with a Mesos cluster whose master has removed it; refused while it is registered."""
+    return answer(cluster_document(gateway.register_cluster(name, actor_of(request, caller))))

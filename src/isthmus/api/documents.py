@@ -26,7 +26,7 @@ from isthmus.store.history import EventRow
 from isthmus.store.listing import JobSummary
 from isthmus.store.notices import NoticeChoice
 from isthmus.store.projects import Project
-from isthmus.store.records import JobInput
+from isthmus.store.records import CopiedFrom, JobInput
 from isthmus.store.shares import Share
 from isthmus.store.usage import Usage
 from isthmus.store.users import Identity, NewToken, Scope, Token, User
@@ -171,11 +171,17 @@ def job_document(job: JobView) -> Document:
         "outputs": [output(one) for one in job.outputs],
         "contact_lost_since": None if job.state.is_final else moment_or_none(job.contact_lost_since),
         "cancel_requested_at": moment_or_none(job.cancel_requested_at),
+        "cancelled_by": job.cancelled_by or None,
+        "copied_from": _origin(job.copied_from),
         "archived_at": moment_or_none(job.archived_at),
         "deleted_at": moment_or_none(job.deleted_at),
         "notices": job.notices,
         "seq": job.seq,
     }
+
+
+def _origin(copied: CopiedFrom | None) -> Document | None:
+    return None if copied is None else {"owner": copied.owner, "job": copied.job_id}
 
 
 def _input_file(file: JobInput) -> Document:
@@ -200,6 +206,8 @@ def _attempt(attempt: Attempt) -> Document:
         "native_id": attempt.native_id,
         "scheduler_state": attempt.scheduler_state and attempt.scheduler_state.value,
         "scheduler_word": attempt.scheduler_word,
+        "node": attempt.node,
+        "claimed_by": attempt.claimed_by,
         "run": attempt.run,
         "started_at": moment_or_none(attempt.started_at),
         "ended_at": moment_or_none(attempt.ended_at),
@@ -249,7 +257,7 @@ def event_document(row: EventRow) -> Document:
 
 
 # --- files, clusters, people ------------------------------------------------------------
-def upload_document(upload: Upload) -> Document:
+def upload_document(upload: Upload, jobs: int) -> Document:
     return {
         "id": upload.id,
         "sha256": upload.sha256,
@@ -257,6 +265,7 @@ def upload_document(upload: Upload) -> Document:
         "name": upload.name,
         "media_type": upload.media_type,
         "created_at": moment(upload.created_at),
+        "jobs": jobs,
     }
 
 
@@ -277,6 +286,7 @@ def cluster_document(cluster: KnownCluster) -> Document:
             "notes": notes,
             "calls_per_minute": dict(status.calls_per_minute),
             "recent_failures": [{"at": moment(one.at), "words": one.words} for one in status.recent_failures],
+            "details": [{"label": one.label, "value": one.value} for one in status.details],
         }
         if status
         else None,

@@ -13,7 +13,8 @@ from isthmus.api.documents import Document, answer, moment
 from isthmus.api.jobs import key_of, references, submitted
 from isthmus.api.problem import document, status_of
 from isthmus.api.requests import BulkResubmitBody, ChangesBody, IdempotencyKey, IdInPath
-from isthmus.api.responses import BulkResubmitOut, Diff, Family, JobOut
+from isthmus.api.responses.families import BulkResubmitOut, Diff, Family
+from isthmus.api.responses.jobs import JobOut
 from isthmus.api.services import TheGateway
 from isthmus.application import Json
 from isthmus.errors import InvalidInput, IsthmusError

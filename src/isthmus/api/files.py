@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
@@ -15,7 +16,7 @@ from isthmus.api.authentication import Reader, Submitter
 from isthmus.api.documents import answer, upload_document
 from isthmus.api.downloads import FILE_RESPONSES, file_response
 from isthmus.api.requests import Id, IdInPath, Line
-from isthmus.api.responses import FileList, FileOut
+from isthmus.api.responses.people import FileList, FileOut
 from isthmus.api.services import TheGateway
 from isthmus.api.uploads import FormFile, boundary_of, file_name, gathered, media_type_of
 from isthmus.errors import InputFault, InvalidInput, TooLarge
@@ -64,9 +65,10 @@ async def upload_file(
         raise _unfinished() from gone
     called = file_name(name or (form.name if form else "") or "file")
     media_type = media_type_of(form.media_type if form else sent_as, called)
-    upload = await anyio.to_thread.run_sync(gateway.store.add_upload, caller.viewer, stored, called, media_type)
-    gateway.quota.forget(identity.user_id)
-    return answer(upload_document(upload), 201, {"Location": f"{request.url.path}/{upload.id}"})
+    add = partial(gateway.store.add_upload, caller.viewer, stored, called, media_type)
+    upload = await anyio.to_thread.run_sync(gateway.quota.keep, identity.user_id, identity.name, stored.size, add)
+    uses = await anyio.to_thread.run_sync(gateway.store.upload_uses, caller.viewer, [upload])
+    return answer(upload_document(upload, uses[upload.id]), 201, {"Location": f"{request.url.path}/{upload.id}"})
 
 
 async def _store(files: FileStore, body: AsyncIterator[bytes], max_bytes: int) -> StoredFile:
@@ -92,13 +94,15 @@ def list_files(
     """The caller's uploads, the newest first."""
     found = gateway.store.uploads(caller.viewer, limit, before)
     next_before = found[-1].id if len(found) == limit else None
-    return answer({"files": [upload_document(upload) for upload in found], "next_before": next_before})
+    uses = gateway.store.upload_uses(caller.viewer, found)
+    return answer({"files": [upload_document(one, uses[one.id]) for one in found], "next_before": next_before})
 
 
 @router.get("/{file_id}", response_model=FileOut)
 def show_file(file_id: IdInPath, gateway: TheGateway, caller: Reader) -> Response:
     """What is known of one upload."""
-    return answer(upload_document(gateway.store.upload(caller.viewer, file_id)))
+    found = gateway.store.upload(caller.viewer, file_id)
+    return answer(upload_document(found, gateway.store.upload_uses(caller.viewer, [found])[found.id]))
 
 
 @router.get("/{file_id}/content", response_class=Response, responses=FILE_RESPONSES)

@@ -13,7 +13,7 @@ from isthmus.api.authentication import bearer_token
 from isthmus.api.documents import answer
 from isthmus.api.metrics import MEDIA_TYPE
 from isthmus.api.openapi import errors
-from isthmus.api.responses import Health
+from isthmus.api.responses.clusters import Health
 from isthmus.api.services import Services, Shared
 from isthmus.application import Json
 from isthmus.errors import NotAllowed, NotSignedIn

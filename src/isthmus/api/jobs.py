@@ -12,7 +12,7 @@ from fastapi import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 
 from isthmus.api.access import actor_of, opened
-from isthmus.api.authentication import Reader, Submitter
+from isthmus.api.authentication import Caller, Reader, Submitter
 from isthmus.api.documents import (
     Document,
     answer,
@@ -34,7 +34,7 @@ from isthmus.api.requests import (
     OutputReference,
     SubmitBody,
 )
-from isthmus.api.responses import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Why
+from isthmus.api.responses.jobs import BulkCancelOut, CancelOut, Counts, Events, JobOut, JobPage, Why
 from isthmus.api.services import TheGateway
 from isthmus.application.encoding import Json, canonical
 from isthmus.gateway import Gateway, Key, Request, Submitted, submission
@@ -139,7 +139,7 @@ def _tagged(document: Document, status: int = 200) -> Response:
 def list_jobs(query: Annotated[JobQuery, Query()], gateway: TheGateway, caller: Reader) -> Response:
     """One page of jobs, the newest first unless asked otherwise; pages stay right while jobs arrive."""
     page = gateway.store.page(
-        caller.viewer,
+        _lister(caller, wider=query.everybody or query.owner is not None),
         ListQuery(
             states=tuple(JobState(state) for state in query.state),
             applications=tuple(query.application),
@@ -159,18 +159,23 @@ def list_jobs(query: Annotated[JobQuery, Query()], gateway: TheGateway, caller: 
     return answer({"jobs": [job_summary(job) for job in page.jobs], "next_cursor": page.next_cursor})
 
 
+def _lister(caller: Caller, *, wider: bool) -> Viewer:
+    """Whose jobs are listed: the caller's own, also an administrator's who does not ask for more."""
+    return caller.viewer if wider else Viewer(caller.identity.user_id)
+
+
 @router.get("/counts", response_model=Counts)
-def count_jobs(gateway: TheGateway, caller: Reader) -> Response:
-    """How many jobs are in each state, exactly up to a bound."""
-    counts = gateway.store.counts(caller.viewer)
+def count_jobs(gateway: TheGateway, caller: Reader, everybody: bool = False) -> Response:
+    """How many of the caller's jobs are in each state, exactly up to a bound; of an administrator's, or of all."""
+    counts = gateway.store.counts(_lister(caller, wider=everybody))
     return answer({"states": {state.value: {"n": found.n, "exact": found.exact} for state, found in counts.items()}})
 
 
 # --- several at once ------------------------------------------------------------
 @router.post("/cancel", response_model=BulkCancelOut)
-def cancel_jobs(body: BulkCancelBody, gateway: TheGateway, caller: Submitter) -> Response:
+def cancel_jobs(request: HttpRequest, body: BulkCancelBody, gateway: TheGateway, caller: Submitter) -> Response:
     """Cancelling each of these jobs is asked for; one answer a job, in order."""
-    answers = gateway.store.request_cancel(caller.viewer, body.jobs, time.time())
+    answers = gateway.store.request_cancel(caller.viewer, body.jobs, time.time(), actor_of(request, caller))
     return answer({"results": [cancel_document(found) for found in answers]})
 
 
@@ -190,12 +195,17 @@ def show_job(
 
 @router.patch("/{job_id}", response_model=JobOut, responses=errors(_412="the job has changed since If-Match"))
 def change_job(
-    job_id: IdInPath, body: JobPatch, gateway: TheGateway, caller: Submitter, if_match: IfMatch = None
+    request: HttpRequest,
+    job_id: IdInPath,
+    body: JobPatch,
+    gateway: TheGateway,
+    caller: Submitter,
+    if_match: IfMatch = None,
 ) -> Response:
     """The job's name, labels and place are as asked; what is null or left out stays."""
     labels = None if body.labels is None else tuple(body.labels)
-    changes = JobChanges(body.name, labels, body.archived)
-    gateway.store.change(caller.viewer, job_id, changes, time.time(), expected_seq=_expected(if_match))
+    changes, expected, by = JobChanges(body.name, labels, body.archived), _expected(if_match), actor_of(request, caller)
+    gateway.store.change(caller.viewer, job_id, changes, time.time(), expected_seq=expected, by=by)
     return _tagged(_document(gateway, caller.viewer, job_id))
 
 
@@ -215,10 +225,11 @@ def delete_job(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, call
 
 
 @router.post("/{job_id}/cancel", response_model=CancelOut)
-def cancel_job(job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
+def cancel_job(request: HttpRequest, job_id: IdInPath, gateway: TheGateway, caller: Submitter) -> Response:
     """Cancelling is asked for. The job is CANCELLED once it is proved not to run; asking again does no harm."""
     gateway.store.job(caller.viewer, job_id)
-    return answer(cancel_document(gateway.store.request_cancel(caller.viewer, [job_id], time.time())[0]))
+    (found,) = gateway.store.request_cancel(caller.viewer, [job_id], time.time(), actor_of(request, caller))
+    return answer(cancel_document(found))
 
 
 @router.get("/{job_id}/why", response_model=Why)

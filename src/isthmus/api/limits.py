@@ -1,18 +1,19 @@
-"""Bounds on what strangers can make the process do: the size of bodies, and the rate of password attempts."""
+"""Bounds on what people can make the process do: the size of bodies, the rate of password attempts, open streams."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isthmus.api.problem import TooManyAttempts, problem
+from isthmus.api.problem import TooManyAttempts, TooManyStreams, problem
+from isthmus.config import LimitsConfig
 from isthmus.errors import NotSignedIn, TooLarge
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -70,12 +71,15 @@ class _Bucket:
 
 
 class PasswordGate:
-    """Wrong passwords make the next attempt wait, counted apart for each name and for each address.
+    """Wrong passwords make the next attempt wait, counted for each name at each address, and for each address.
 
-    A name or address may be wrong `burst` times at once, then once in `pause_s`. What is kept is bounded: the
-    least recently tried are forgotten first. No more than `AT_ONCE` passwords are tried at the same time.
+    From one address a name may be wrong `burst` times at once, then once in `pause_s`; all names together `NEIGHBOURS`
+    times as often. So nobody is locked out by somebody elsewhere who tries their name, nor, soon, by a neighbour behind
+    the same address. What is kept is bounded: the least recently tried are forgotten first. No more than `AT_ONCE`
+    passwords are tried at the same time.
     """
 
+    NEIGHBOURS = 10
     MAX_KEPT = 10_000
     AT_ONCE = 2
 
@@ -104,24 +108,53 @@ class PasswordGate:
     def _take(self, name: str, address: str) -> None:
         """Counted before it is tried, so that attempts made at the same time all count."""
         with self._lock:
-            left = min(self._left(key) for key in _keys(name, address))
-            if left < 1:
-                raise TooManyAttempts(int((1 - left) * self._pause_s) + 1)
+            wait_s = max((1 - self._left(*one)) * self._pause_s / one[1] for one in self._counted(name, address))
+            if wait_s > 0:
+                raise TooManyAttempts(int(wait_s) + 1)
             self._change(name, address, -1)
 
     def _change(self, name: str, address: str, by: int) -> None:
-        for key in _keys(name, address):
-            self._buckets[key] = _Bucket(min(self._burst, self._left(key) + by), self._clock())
+        for key, times in self._counted(name, address):
+            self._buckets[key] = _Bucket(min(self._burst * times, self._left(key, times) + by), self._clock())
             self._buckets.move_to_end(key)
         while len(self._buckets) > self.MAX_KEPT:
             self._buckets.popitem(last=False)
 
-    def _left(self, key: str) -> float:
+    def _left(self, key: str, times: int) -> float:
+        """How many may be wrong now, where `times` as many as of one name may be."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            return self._burst
-        return min(self._burst, bucket.left + (self._clock() - bucket.at) / self._pause_s)
+            return self._burst * times
+        return min(self._burst * times, bucket.left + (self._clock() - bucket.at) * times / self._pause_s)
+
+    def _counted(self, name: str, address: str) -> tuple[tuple[str, int], tuple[str, int]]:
+        """What an attempt is counted for, and how many times as much that may."""
+        return (f"name {address} {name}", 1), (f"address {address}", self.NEIGHBOURS)
 
 
-def _keys(name: str, address: str) -> tuple[str, str]:
-    return f"name {name}", f"address {address}"
+class StreamPlaces:
+    """Bounds how many live streams each reader has open in this process; for one event loop."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self._limits = limits
+        self._taken: Counter[str] = Counter()
+
+    def of_user(self, user_id: str) -> AbstractContextManager[None]:
+        """The user has one stream more while it is entered, which raises TooManyStreams: they have the most."""
+        return self._place(f"user {user_id}", self._limits.streams_per_user)
+
+    def of_link(self, link: str) -> AbstractContextManager[None]:
+        """As `of_user`, for all together who came by this link."""
+        return self._place(f"link {link}", self._limits.streams_per_link)
+
+    @contextmanager
+    def _place(self, reader: str, most: int) -> Iterator[None]:
+        if 0 < most <= self._taken[reader]:
+            raise TooManyStreams(most)
+        self._taken[reader] += 1
+        try:
+            yield
+        finally:
+            self._taken[reader] -= 1
+            if not self._taken[reader]:
+                del self._taken[reader]

@@ -12,7 +12,7 @@ from isthmus.api.authentication import Reader
 from isthmus.api.documents import answer, output
 from isthmus.api.downloads import FILE_RESPONSES, SAFE, attachment, file_response
 from isthmus.api.requests import IdInPath, OutputPath, WordInPath
-from isthmus.api.responses import Outputs
+from isthmus.api.responses.jobs import Outputs
 from isthmus.api.services import TheGateway
 from isthmus.gateway import Stream
 from isthmus.gateway.archive import zip_pieces

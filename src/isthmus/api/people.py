@@ -20,7 +20,7 @@ from isthmus.api.documents import (
 )
 from isthmus.api.openapi import errors
 from isthmus.api.requests import IdInPath, MePatch, NewUserBody, PasswordBody, TokenBody, UserPatch, WordInPath
-from isthmus.api.responses import Me, NewTokenOut, TokenList, UsageOut, UserList, UserOut
+from isthmus.api.responses.people import Me, NewTokenOut, TokenList, UsageOut, UserList, UserOut
 from isthmus.api.services import Services, Shared
 from isthmus.errors import InputFault, InvalidInput, NotAllowed, NotSignedIn
 from isthmus.store.audit import Actor

@@ -63,15 +63,33 @@ class RangeNotSatisfiable(IsthmusError):
         self.size = size
 
 
-class TooManyAttempts(IsthmusError):
+class TooMany(IsthmusError):
+    """More than is permitted at a time; `retry_after_s` says when to try again."""
+
+    can_retry = True
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyAttempts(TooMany):
     """Passwords are being guessed; `retry_after_s` says when the next may be tried."""
 
     code = "too_many_attempts"
-    can_retry = True
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too many wrong passwords; try again in {retry_after_s} s")
-        self.retry_after_s = retry_after_s
+        super().__init__(f"too many wrong passwords; try again in {retry_after_s} s", retry_after_s)
+
+
+class TooManyStreams(TooMany):
+    """A reader has as many live streams open as they may."""
+
+    code = "too_many_streams"
+
+    def __init__(self, most: int) -> None:
+        words = f"{most} pages or programs follow what happens here already, which is the most: close one, or wait"
+        super().__init__(words, retry_after_s=30)
 
 
 _STATUSES: tuple[tuple[type[IsthmusError], int], ...] = (
@@ -86,7 +104,7 @@ _STATUSES: tuple[tuple[type[IsthmusError], int], ...] = (
     (TooLarge, 413),
     (UnsupportedMediaType, 415),
     (RangeNotSatisfiable, 416),
-    (TooManyAttempts, 429),
+    (TooMany, 429),
     (StorageFault, 507),
     (NoAnswer, 503),
 )
@@ -109,7 +127,7 @@ def respond_to(error: IsthmusError) -> Response:
 def _headers_of(error: IsthmusError) -> dict[str, str]:
     if isinstance(error, NotSignedIn):
         return {"WWW-Authenticate": 'Bearer realm="isthmus"'}
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooMany):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}

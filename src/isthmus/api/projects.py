@@ -10,7 +10,7 @@ from isthmus.api.authentication import Administrator, Reader
 from isthmus.api.documents import answer, project_document
 from isthmus.api.openapi import errors
 from isthmus.api.requests import ProjectBody, WordInPath
-from isthmus.api.responses import ProjectList, ProjectOut
+from isthmus.api.responses.sharing import ProjectList, ProjectOut
 from isthmus.api.services import Shared, TheGateway
 
 router = APIRouter(prefix="/projects", tags=["projects"])

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from isthmus.store.audit import AuditKind
+from isthmus.store.notices import LETTERS
 from isthmus.store.users import MAX_PASSWORD, MIN_PASSWORD
 
 MAX_LABELS = 20
@@ -54,7 +55,7 @@ _NO_NUL = r"^[^\x00]+$"
 _ID = r"^[0-9a-hjkmnp-tv-z]{20}$"
 _KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 _USER_NAME = r"^[a-z0-9][a-z0-9._@-]{0,63}$"
-_LETTERS = r"^[bea]{0,3}$"
+_LETTERS = f"^[{LETTERS}]{{0,{len(LETTERS)}}}$"
 PATTERN_WORDS = {
     _ONE_LINE: "must be one line, without control characters",
     _NO_NUL: "must not hold a NUL character",
@@ -230,7 +231,10 @@ State = Literal[
 
 
 class JobQuery(BaseModel):
-    """Which jobs, in which order. Several states, applications or clusters: any of them; several labels: all."""
+    """Which jobs, in which order. Several states, applications or clusters: any of them; several labels: all.
+
+    They are the caller's own, unless an administrator asks for those of one `owner` or of `everybody`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -242,6 +246,7 @@ class JobQuery(BaseModel):
     created_after: Time | None = None
     created_before: Time | None = None
     owner: Word | None = None
+    everybody: bool = False
     archived: bool = False
     sort: Literal["created", "state_at", "name", "application", "state"] = "created"
     descending: bool = True
@@ -297,13 +302,14 @@ class ShareBody(Body):
 
 
 class AuditParameters(BaseModel):
-    """Which lines of the audit: of one user, of one kind, of one job; `before` is the id to go on after."""
+    """Which lines of the audit: of one user, of one kind, of one job, since then; `before` is the id to go on after."""
 
     model_config = ConfigDict(extra="forbid")
 
     user: Word | None = None
     kind: AuditKind | None = None
     job: Id | None = None
+    since: Time | None = None
     before: Annotated[int, Field(ge=1, le=2**53)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from isthmus.api.authentication import Tokens
-from isthmus.api.limits import PasswordGate
+from isthmus.api.limits import PasswordGate, StreamPlaces
 from isthmus.api.metrics import Figures
 from isthmus.events import Tail
 from isthmus.gateway import Gateway
@@ -22,6 +22,7 @@ class Services:
     tail: Tail
     tokens: Tokens
     passwords: PasswordGate
+    streams: StreamPlaces
     figures: Figures
 
 

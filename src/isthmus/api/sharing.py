@@ -11,7 +11,7 @@ from isthmus.api.access import actor_of
 from isthmus.api.authentication import Reader, Submitter
 from isthmus.api.documents import answer, job_summary, share_document
 from isthmus.api.requests import Id, IdInPath, ShareBody
-from isthmus.api.responses import NewShareOut, SharedList, ShareList
+from isthmus.api.responses.sharing import NewShareOut, SharedList, ShareList
 from isthmus.api.services import Shared, TheGateway
 from isthmus.application import Json
 from isthmus.errors import InputFault, InvalidInput

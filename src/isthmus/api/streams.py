@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from isthmus.api.access import opened
 from isthmus.api.authentication import Caller, Reader
@@ -35,6 +37,20 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     }
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """Lines of Server-Sent Events, holding a place as long as the connection lasts; TooManyStreams if there is none."""
+
+    def __init__(self, lines: AsyncIterator[str], place: AbstractContextManager[None]) -> None:
+        super().__init__(lines, 200, _HEADERS, "text/event-stream")
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
+
+
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", pattern=r"^\d{1,19}-\d{1,19}$", description="go on after this event"),
@@ -72,7 +88,7 @@ async def _stream(
     if last_event_id is not None:
         after = await anyio.to_thread.run_sync(services.gateway.store.standing, position_of(last_event_id))
     lines = _lines(services, caller, after, job_id, (viewer, look_up))
-    return StreamingResponse(lines, 200, _HEADERS, "text/event-stream")
+    return EventStream(lines, services.streams.of_user(caller.identity.user_id))
 
 
 def position_of(last_event_id: str) -> Position:

@@ -211,7 +211,8 @@ def _item_schema(section: Section) -> dict[str, Json]:
 def _check_keywords(section: Section, schema: dict[str, Json], kind: str) -> None:
     for key in schema:
         if key not in _KEYWORDS[kind]:
-            section.fault(key, f"can't be used in the schema of a {kind}{did_you_mean(key, _KEYWORDS[kind])}")
+            article = "an" if kind[0] in "aeiou" else "a"
+            section.fault(key, f"can't be used in the schema of {article} {kind}{did_you_mean(key, _KEYWORDS[kind])}")
     if not isinstance(schema.get("multiline", False), bool):
         section.fault("multiline", "must be true or false")
     form = schema.get("format")

@@ -13,8 +13,11 @@ import typer
 
 from isthmus.cli import (
     acting,
+    audit,
     catalogue,
     clusters,
+    configuration,
+    files,
     jobs,
     options,
     people,
@@ -84,6 +87,7 @@ for command in (
     people.account,
     people.password,
     people.logout,
+    audit.audit,
     processes.serve,
     processes.portal,
     processes.api,
@@ -91,8 +95,10 @@ for command in (
 ):
     app.command(cls=options.PlainCommand, context_settings=_PLAIN)(command)
 app.add_typer(clusters.clusters, name="clusters")
+app.add_typer(files.files, name="files")
 app.add_typer(people.users, name="users")
 app.add_typer(projects.projects, name="projects")
+app.add_typer(configuration.config, name="config")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +15,7 @@ import typer
 from isthmus.cli import options
 from isthmus.cli.exits import Misuse, say
 from isthmus.cli.printing import emit, moment, print_facts, print_table, shown, size_text, span, state_text
-from isthmus.cli.session import connect, find_job, who_am_i
+from isthmus.cli.session import connect, find_job, time_of, who_am_i
 from isthmus.errors import NotAllowed
 from isthmus.job import JobState
 
@@ -46,6 +46,9 @@ def jobs(
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="NAME", help="Only this user's; for administrators.")
     ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Everybody's jobs; for administrators.", show_default=False)
+    ] = False,
     archived: Annotated[
         bool, typer.Option("--archived", help="The archived ones instead.", show_default=False)
     ] = False,
@@ -53,7 +56,7 @@ def jobs(
     everything: Annotated[bool, typer.Option("--all", help="Without a limit.", show_default=False)] = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List jobs, the newest first."""
+    """List your jobs, the newest first."""
     from isthmus.client import JobQuery
 
     query = JobQuery(
@@ -62,20 +65,22 @@ def jobs(
         cluster=cluster,
         text=text,
         label=label,
-        created_after=None if since is None else _since(since),
+        created_after=None if since is None else time_of(since),
         owner=owner,
+        everybody=everybody,
         archived=archived,
     )
     with connect() as gateway:
         me = who_am_i(gateway)
-        if owner not in (None, me.name) and not me.sees_all:
-            raise NotAllowed(f"--owner is for administrators: as {me.name} you see your own jobs only")
+        if (everybody or owner not in (None, me.name)) and not me.sees_all:
+            option = "--everybody" if everybody else "--owner"
+            raise NotAllowed(f"{option} is for administrators: as {me.name} you see your own jobs only")
         found = gateway.find(query, None if everything else limit)
         if as_json:
             for job in found:
                 emit(job.record.document)
             return
-        columns = {name: read for name, read in _COLUMNS.items() if me.sees_all or name != "OWNER"}
+        columns = {name: read for name, read in _COLUMNS.items() if everybody or owner or name != "OWNER"}
         rows = [[read(job) for read in columns.values()] for job in found]
     print_table(tuple(columns), rows)
 
@@ -90,25 +95,12 @@ _COLUMNS: dict[str, Callable[[Job], str | Text]] = {
     "RAN": lambda job: span(job.seconds),
     "NAME": lambda job: job.name,
 }
-"""What a list of jobs tells; an administrator's has the owners too."""
+"""What a list of jobs tells; one of others' jobs has the owners too."""
 
 
 def _cause(record: JobRecord) -> str:
     """Why it didn't complete; that a completed job ended with 0 goes without saying."""
     return f" ({record.cause})" if record.state in (JobState.FAILED, JobState.CANCELLED) and record.cause else ""
-
-
-def _since(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        from isthmus.application import seconds
-
-        try:
-            return datetime.now(UTC) - timedelta(seconds=seconds(text))
-        except (ValueError, OverflowError):
-            raise Misuse(f"--since takes a date like 2026-11-01 or a time like 2h or 7d, not {text!r}") from None
-    return at.astimezone(UTC)
 
 
 def show(
@@ -142,7 +134,7 @@ def _show(job: Job) -> None:
         ("evidence", record.evidence),
         ("waits because", record.waiting_reason),
         ("no contact since", moment(record.contact_lost_since)),
-        ("cancel asked", moment(record.cancel_requested_at)),
+        ("cancel asked", _cancelling(record)),
         ("made", moment(record.created_at)),
         ("started", moment(record.started_at)),
         ("ended", moment(record.ended_at)),
@@ -150,6 +142,7 @@ def _show(job: Job) -> None:
         ("exit code", "" if record.exit_code is None else str(record.exit_code)),
         ("owner", record.owner),
         ("parent", record.parent or ""),
+        ("made from", _origin(record)),
         ("children", ", ".join(record.children)),
         *((f"input {name}", _value(value)) for name, value in record.inputs.items()),
         *((f"file {name}", _file_names(files)) for name, files in record.files.items()),
@@ -158,6 +151,17 @@ def _show(job: Job) -> None:
         *((f"output {output.name}", f"{output.path}, {size_text(output.size)}") for output in record.outputs),
     ]
     print_facts(facts)
+
+
+def _origin(record: JobRecord) -> str:
+    """Whose job it was made from, if somebody else's."""
+    return f"a job of {record.copied_from.owner}, {record.copied_from.job}" if record.copied_from else ""
+
+
+def _cancelling(record: JobRecord) -> str:
+    """When cancelling was asked for, and who did, if it was not the owner."""
+    by = f" by an administrator, {record.cancelled_by}" if record.cancelled_by else ""
+    return f"{moment(record.cancel_requested_at)}{by}"
 
 
 def _file_names(files: object) -> str:
@@ -170,6 +174,8 @@ def _attempt(record: JobRecord, n: int) -> str:
     parts = [
         attempt.tag,
         f"native id {attempt.native_id}" if attempt.native_id else "",
+        f"task {attempt.claimed_by}" if attempt.claimed_by not in (None, attempt.native_id) else "",
+        f"on {attempt.node}" if attempt.node else "",
         attempt.scheduler_word,
         f"exit code {attempt.exit_code}" if attempt.exit_code is not None else "",
         f"{attempt.cpu_s:.1f} s of CPU" if attempt.cpu_s is not None else "",

@@ -108,8 +108,8 @@ def span(seconds: float | None) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """A time in the reader's own time zone; empty for None."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+    """A time in the reader's own time zone, which it names; empty for None."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z") if at else ""
 
 
 def size_text(count: int) -> str:

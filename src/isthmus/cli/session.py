@@ -79,7 +79,7 @@ def find_job(gateway: Client, word: str, *, archived: bool = False) -> Job:
     from isthmus.client import JobQuery
 
     if word == "last":
-        for job in gateway.find(JobQuery(owner=_own_name_if_admin(gateway), archived=archived), 1):
+        for job in gateway.find(JobQuery(archived=archived), 1):
             return gateway.job(job.id)
         if archived:
             raise NotFound("you have no archived jobs")
@@ -95,11 +95,14 @@ def _whole_id(gateway: Client, prefix: str) -> str:
     from isthmus.client import JobQuery
 
     after, before = made_between(prefix)
+    everybody = who_am_i(gateway).sees_all
     matches = [
         job.id
         for archived in (False, True)
         for job in gateway.find(
-            JobQuery(archived=archived, created_after=after - _SLACK, created_before=before + _SLACK)
+            JobQuery(
+                archived=archived, created_after=after - _SLACK, created_before=before + _SLACK, everybody=everybody
+            )
         )
         if job.id.startswith(prefix)
     ]
@@ -125,12 +128,6 @@ def _made_at(job_id: str) -> datetime:
     return datetime.fromtimestamp(max(10.0, min((number >> _RANDOM_BITS) / 1000, latest)), UTC)
 
 
-def _own_name_if_admin(gateway: Client) -> str | None:
-    """An administrator sees everybody's jobs; `last` still means their own."""
-    me = who_am_i(gateway)
-    return me.name if me.sees_all else None
-
-
 def letters_of(text: str | None) -> str | None:
     """What `--notify` says, as the gateway takes it: `b,e`, `be` or `none`. Misuse: it names something else."""
     if text is None or text == "none":
@@ -139,6 +136,20 @@ def letters_of(text: str | None) -> str | None:
     if not letters or set(letters) - set("bea"):
         raise Misuse(f"--notify takes some of b (began), e (ended) and a (aborted), or none, not {text!r}")
     return "".join(dict.fromkeys(letters))
+
+
+def time_of(text: str) -> datetime:
+    """What `--since` says: a date, or how long ago. Misuse: neither."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        from isthmus.application import seconds
+
+        try:
+            return datetime.now(UTC) - timedelta(seconds=seconds(text))
+        except (ValueError, OverflowError):
+            raise Misuse(f"--since takes a date like 2026-11-01 or a time like 2h or 7d, not {text!r}") from None
+    return at.astimezone(UTC)
 
 
 def pair(word: str, option: str) -> tuple[str, str]:

@@ -209,6 +209,21 @@ def upload(name: str, body: Path | BinaryIO) -> Call[UploadRecord]:
     )
 
 
+def uploads(before: str | None, limit: int) -> Call[tuple[tuple[UploadRecord, ...], str | None]]:
+    """The caller's uploads before this one, the newest first, and the id to go on before."""
+
+    def read(response: httpx.Response) -> tuple[tuple[UploadRecord, ...], str | None]:
+        body = response.json()
+        return records(UploadRecord, body["files"]), body["next_before"]
+
+    params: Params = {"limit": limit} | ({"before": before} if before else {})
+    return Call("GET", path_of("files"), read, params=params, repeatable=True)
+
+
+def delete_upload(upload_id: str) -> Call[None]:
+    return Call("DELETE", path_of("files", upload_id), _nothing)
+
+
 def applications() -> Call[tuple[ApplicationSummary, ...]]:
     return Call("GET", path_of("applications"), _list_in("applications", ApplicationSummary), repeatable=True)
 

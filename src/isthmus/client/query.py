@@ -12,7 +12,10 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Filters that all hold, and an order. `owner` is for administrators."""
+    """Filters that all hold, and an order.
+
+    It finds your own jobs; administrators may ask for those of one `owner`, or of `everybody`.
+    """
 
     states: tuple[JobState, ...] = ()
     application: str | None = None
@@ -25,6 +28,7 @@ class JobQuery:
     archived: bool = False
     sort: str = "created"
     descending: bool = True
+    everybody: bool = False
 
     def params(self, cursor: str | None, limit: int) -> dict[str, str | int | list[str]]:
         """The query's part of an address."""
@@ -42,6 +46,7 @@ class JobQuery:
         return params | {
             "state": [str(state) for state in self.states],
             "sort": self.sort,
+            **({"everybody": "true"} if self.everybody else {}),
             "archived": str(self.archived).lower(),
             "descending": str(self.descending).lower(),
             "limit": limit,

@@ -28,6 +28,8 @@ class AttemptRecord:
     native_id: str | None = None
     scheduler_state: SchedulerState | None = None
     scheduler_word: str = ""
+    node: str = ""
+    claimed_by: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     exit_code: int | None = None
@@ -44,6 +46,14 @@ class OutputRecord:
     size: int
     sha256: str
     media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedFromRecord:
+    """Somebody else's job that a job was made from: its owner's name and its id, as they were then."""
+
+    owner: str
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,8 @@ class JobRecord:
     outputs: tuple[OutputRecord, ...] = ()
     contact_lost_since: datetime | None = None
     cancel_requested_at: datetime | None = None
+    cancelled_by: str | None = None
+    copied_from: CopiedFromRecord | None = None
     notices: str | None = None
     seq: int = 0
     document: dict[str, object] = field(default_factory=dict)
@@ -115,13 +127,16 @@ class ShareRecord:
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """A file on the gateway that jobs may take as an input."""
+    """A file on the gateway that jobs may take as an input; `jobs` is how many of yours took a file of its content."""
 
     id: str
     sha256: str
     size: int
     name: str
     media_type: str = ""
+    created_at: datetime | None = None
+    jobs: int = 0
+    document: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

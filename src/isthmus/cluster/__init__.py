@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from isthmus.collecting import OutputRule as OutputRule
 from isthmus.facts import Claim, Facts, StagedIn, StagedOut, StagingFailed, Submitted
 from isthmus.job import Resources
 
@@ -22,16 +23,6 @@ class InputFile:
     name: str
     sha256: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRule:
-    """What to collect: files matching `glob` below the work directory."""
-
-    name: str
-    glob: str
-    media_type: str
-    required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +68,17 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """A cluster as it last described itself: lengths of its queue, its nodes, and what it can't do, in sentences."""
+    """A cluster as it last described itself: lengths of its queue, its nodes, and what it can't do, in sentences.
+
+    `details` are more of its own facts, as label and value.
+    """
 
     queued: int
     running: int
     nodes: tuple[NodeStatus, ...]
     isolation: str
     notes: tuple[str, ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

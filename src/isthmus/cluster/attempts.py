@@ -143,14 +143,15 @@ def end_of(directory: Path, run: int) -> EndRecord | None:
         body: object = json.loads(file.read_bytes())
         if not isinstance(body, dict):
             raise TypeError("no JSON object")
-        return _end_record(body)
+        return end_record_of(body)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as fault:
         raise Malformed(f"{file}: {fault!r}") from fault
 
 
-def _end_record(body: dict[str, object]) -> EndRecord:
+def end_record_of(body: Mapping[str, object]) -> EndRecord:
+    """What a wrapper wrote, read from its JSON. KeyError or TypeError: it is no end record."""
     signals = body["signals"]
     if not isinstance(signals, list):
         raise TypeError("signals is no list")

@@ -37,11 +37,12 @@ from isthmus.cluster.attempts import (
     sync,
 )
 from isthmus.cluster.stage_in import StoredFiles, stage_in
-from isthmus.cluster.stage_out import STREAMS, FileKeeper, Limits, stage_out
+from isthmus.cluster.stage_out import FileKeeper, stage_out
 from isthmus.cluster.supervisor.client import SupervisorClient, Unsent
 from isthmus.cluster.supervisor.processes import is_alive
 from isthmus.cluster.supervisor.settings import LocalSettings
 from isthmus.cluster.tail import EventsTail
+from isthmus.collecting import STREAMS, Limits
 from isthmus.config import LocalConfig
 from isthmus.errors import NoAnswer
 from isthmus.facts import (

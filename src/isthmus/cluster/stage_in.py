@@ -47,7 +47,7 @@ def stage_in(root: Path, order: Order, files: StoredFiles, isolation: str) -> St
 
     Isolated programs get their inputs bound into the sandbox straight from the file store, others get copies.
     """
-    if words := _fault(order, isolation):
+    if words := fault_of(order, isolation):
         return StagingFailed(words, permanent=True)
     directory = directory_of(root, order.tag)
     if is_over(root, order.tag):
@@ -69,7 +69,7 @@ def stage_in(root: Path, order: Order, files: StoredFiles, isolation: str) -> St
     return StagedIn()
 
 
-def _fault(order: Order, isolation: str) -> str | None:
+def fault_of(order: Order, isolation: str) -> str | None:
     """What is wrong with the order for good."""
     if order.isolation_required and isolation != BUBBLEWRAP:
         return "this application runs only where jobs are isolated from each other, which this cluster can't do"

@@ -15,10 +15,18 @@ from isthmus.store.views import JobView
 
 _POLICY = SMTP.clone(cte_type="7bit")  # not every server on the way takes 8 bits
 _LONGEST_NAME = 100
-_HAPPENED = {NoticeKind.BEGAN: "began", NoticeKind.ENDED: "ended", NoticeKind.ABORTED: "was aborted"}
+_HAPPENED = {
+    NoticeKind.BEGAN: "began",
+    NoticeKind.ENDED: "ended",
+    NoticeKind.ABORTED: "was aborted",
+    NoticeKind.CANCEL_ASKED: "is to be cancelled, as an administrator, {by}, asked",
+    NoticeKind.ARCHIVED: "was archived by an administrator, {by}",
+    NoticeKind.DELETED: "was deleted with its files by an administrator, {by}",
+    NoticeKind.SHARED: "was shared with you by {by}",
+}
 _ENDS = {JobState.COMPLETED: "completed", JobState.FAILED: "failed", JobState.CANCELLED: "was cancelled"}
 _TEXT = """\
-Your job "{name}" {happened} at {at} UTC.
+{whose} job "{name}" {happened} at {at} UTC.
 
 {words}
 
@@ -28,7 +36,7 @@ Cluster:      {cluster}
 
 {url}/jobs/{id}
 
-You asked to be told of this. Choose what you are told of at {url}/account
+You asked to be told of jobs by mail. Choose what you are told of at {url}/account
 """
 
 
@@ -53,6 +61,7 @@ def compose(
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(
         _TEXT.format(
+            whose="The" if letter.kind is NoticeKind.SHARED else "Your",
             name=name,
             happened=happened,
             at=f"{at:%Y-%m-%d %H:%M:%S}",
@@ -70,7 +79,8 @@ def compose(
 def _happened(letter: Letter, job: JobView) -> str:
     """In a word what the letter tells of: exactly, unless the job has moved on since."""
     still = kind_of(job.state, job.cause) is letter.kind
-    return _ENDS.get(job.state, _HAPPENED[letter.kind]) if still else _HAPPENED[letter.kind]
+    happened = _HAPPENED[letter.kind].format(by=_line(letter.by))
+    return _ENDS.get(job.state, happened) if still else happened
 
 
 def _line(text: str) -> str:

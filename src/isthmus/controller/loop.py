@@ -108,8 +108,9 @@ class ClusterLoop:
         return True
 
     async def _due(self, tags: Collection[str]) -> list[Job]:
-        name = self.cluster.name
-        due = await asyncio.to_thread(self.store.due, name, time.time(), BATCH, tuple(tags))
+        name, now = self.cluster.name, time.time()
+        latest = now + self.policy.longest_pause_s
+        due = await asyncio.to_thread(self.store.due, name, now, BATCH, tuple(tags), latest)
         released = await asyncio.to_thread(self.store.release, name, self.max_waiting, BATCH)
         return [*due, *await self._decide([(job, Facts(released=True)) for job in released])]
 

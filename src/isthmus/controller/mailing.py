@@ -2,13 +2,15 @@
 
 A mail is marked as sent once the server has taken it (250). A process that is killed in between sends it again under
 the Message-ID that it had: whoever keeps the mails knows them for one. A mail that can't be handed over rests and is
-tried ever more slowly; while the server is away, all rest and none loses a try. Nothing here can hold up a job.
+tried ever more slowly; while the server is away or wants other credentials, all rest and none loses a try. Only what
+the server says of the recipient makes a mail given up at once. Nothing here can hold up a job.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -32,6 +34,13 @@ CONNECTIONS = 4  # a mailbox at which the server hesitates holds up one of them
 FAREWELL_S = 2.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+
+_NOT_LET_IN = frozenset({530, 534, 535, 538})
+"""Codes that ask for a (better) sign-in, whatever was asked of the server (RFC 4954, 6)."""
+_NO_MAILBOX = 550
+_OF_MAILBOX = re.compile(r"5\.(1\.(?![78]\b)|2\.)\d")
+"""Enhanced codes about a recipient's address or mailbox; 5.1.7 and 5.1.8 are the sender's (RFC 3463, 3.2 and 3.3)."""
+_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")
 
 
 class ServerAway(Exception):
@@ -118,7 +127,10 @@ class Mailer:
         except aiosmtplib.SMTPSenderRefused as fault:
             raise ServerAway(f"the server refuses mails of {self.mail.sender}: {_said(fault)}") from fault
         except (aiosmtplib.SMTPException, OSError) as fault:
-            trouble = Trouble.REFUSED if _is_for_good(fault) else Trouble.MAIL
+            answers = _answers(fault)
+            if any(answer.code in _NOT_LET_IN for answer in answers):
+                raise ServerAway(f"the server does not let the gateway send: {_said(fault)}") from fault
+            trouble = Trouble.REFUSED if answers and all(map(_has_no_mailbox, answers)) else Trouble.MAIL
             await self._put_off([letter.id], trouble, _said(fault))
         except StorageFault:
             raise
@@ -155,10 +167,21 @@ class Mailer:
         await asyncio.to_thread(self.store.mark_failed, ids, trouble, fault, time.time())
 
 
-def _is_for_good(fault: Exception) -> bool:
-    """Whether the server will never take this mail: a code of 500 or more (RFC 5321, 4.2.1)."""
-    refused = fault.recipients if isinstance(fault, aiosmtplib.SMTPRecipientsRefused) else [fault]
-    return all(isinstance(one, aiosmtplib.SMTPResponseException) and one.code >= 500 for one in refused)
+def _answers(fault: Exception) -> Sequence[aiosmtplib.SMTPResponseException]:
+    """What the server answered to the mail; nothing if the connection broke."""
+    if isinstance(fault, aiosmtplib.SMTPRecipientsRefused):
+        return fault.recipients
+    return [fault] if isinstance(fault, aiosmtplib.SMTPResponseException) else []
+
+
+def _has_no_mailbox(answer: aiosmtplib.SMTPResponseException) -> bool:
+    """Whether the server will never take a mail for this recipient, because of the recipient.
+
+    What it refuses for its policy (5.7.x), e.g. to relay for us, an operator can mend.
+    """
+    if answer.code < 500 or not _ENHANCED.match(answer.message):
+        return answer.code == _NO_MAILBOX
+    return bool(_OF_MAILBOX.match(answer.message))
 
 
 def _said(fault: Exception) -> str:

@@ -15,7 +15,10 @@ import structlog
 from isthmus import log
 from isthmus.cluster import Cluster
 from isthmus.cluster.local import LocalCluster, settings_of
-from isthmus.config import ClusterConfig, Configuration, read_configuration
+from isthmus.cluster.mesos import MesosCluster
+from isthmus.cluster.remote import HttpSettings, HttpStaging
+from isthmus.collecting import Limits
+from isthmus.config import ClusterConfig, Configuration, MesosConfig, read_configuration
 from isthmus.controller.counting import Calls, CountedCluster
 from isthmus.controller.deeds import Deeds
 from isthmus.controller.follow import LogFollower
@@ -30,12 +33,13 @@ from isthmus.gateway import Gateway
 from isthmus.lifecycle import Policy
 from isthmus.store import Store
 from isthmus.store.leases import Lease
+from isthmus.tickets import Tickets
 
 _log = structlog.get_logger(__name__)
 
 GATEWAY, MAIL = "gateway", "mail"
 AGAIN_S = 0.5
-AGAIN_MOST_S = 60.0  # a duty that fails again and again is tried ever more slowly
+AGAIN_MOST_S = 60.0  # a duty that fails, or loses its lease, again and again is tried ever more slowly
 Duty = Callable[[Lease], Coroutine[None, None, None]]
 THREADS = 64  # for the store and for staging, which must not keep each other waiting
 
@@ -75,14 +79,15 @@ class Controller:
             try:
                 async with self.keeper.held(name) as held, asyncio.TaskGroup() as group:
                     _log.info("lease taken", lease=name, epoch=held.lease.epoch)
+                    began = time.monotonic()
                     group.create_task(self.keeper.keep(held))
                     group.create_task(duty(held.lease))
             except* LeaseLost:
                 _log.warning("lease lost", lease=name)
             except* Exception:
-                pause_s = AGAIN_S if time.monotonic() - began > AGAIN_MOST_S else min(pause_s * 2, AGAIN_MOST_S)
-                _log.exception("a duty failed and starts again", lease=name, pause_s=pause_s)
-                await asyncio.sleep(pause_s)
+                _log.exception("a duty failed and starts again", lease=name)
+            pause_s = AGAIN_S if time.monotonic() - began > AGAIN_MOST_S else min(pause_s * 2, AGAIN_MOST_S)
+            await asyncio.sleep(pause_s)
 
     def _duty_of(self, name: str, config: ClusterConfig) -> Duty:
         async def work(lease: Lease) -> None:
@@ -92,7 +97,7 @@ class Controller:
 
     async def _work(self, name: str, config: ClusterConfig, lease: Lease) -> None:
         calls = Calls()
-        cluster = CountedCluster(self._cluster(name, config), calls)
+        cluster = CountedCluster(self._cluster(name, config, lease), calls)
         policy = Policy(self.store.gateway_id, settle_s=config.settle_s, lost_s=config.lost_s, check_s=config.check_s)
         orders = Orders(self.store, cluster, config.variables)
         deeds = Deeds(self.store, cluster, orders, lease.epoch)
@@ -106,8 +111,22 @@ class Controller:
             group.create_task(repeat(TIDY_S, keeping.tidy))
             group.create_task(follower.run())
 
-    def _cluster(self, name: str, config: ClusterConfig) -> Cluster:
+    def _cluster(self, name: str, config: ClusterConfig, lease: Lease) -> Cluster:
+        if config.mesos is not None and config.kind == "mesos":
+            return MesosCluster(name, config.mesos, self.store, lease, self._staging(name, config.mesos))
         return LocalCluster(name, self.configuration.cluster_root(name), self.files, settings_of(config.local))
+
+    def _staging(self, name: str, config: MesosConfig) -> HttpStaging:
+        settings = HttpSettings(
+            claim_wait_s=config.claim_wait_s,
+            report_s=config.report_s,
+            grace_s=config.grace_s,
+            curl=config.curl_options,
+            ends_with_parent=True,  # an executor, whose death Mesos takes for the task's
+            limits=Limits(config.max_output_mib, config.max_log_mib),
+        )
+        tickets = Tickets.at(self.configuration.home)
+        return HttpStaging(self.store, self.files, tickets, config.gateway_url, name, settings)
 
     async def _send_mails(self, lease: Lease) -> None:
         gateway = Gateway(self.configuration, self.store, self.files)

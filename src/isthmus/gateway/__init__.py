@@ -92,6 +92,13 @@ class Gateway:
         self._clusters_at = float("-inf")
         return self.clusters()[name]
 
+    def register_cluster(self, name: str, by: Actor) -> KnownCluster:
+        """The gateway registers anew with a cluster that has removed it. NotFound; Conflict: it is registered."""
+        if name not in self.configuration.clusters:
+            raise NotFound("there is no cluster of that name")
+        self.store.register_cluster(name, by)
+        return self.clusters()[name]
+
     def clusters(self) -> Mapping[str, KnownCluster]:
         """The configured clusters, with what the store knew of each at most `LOOK_EVERY_S` ago."""
         kept = self._kept_clusters()
@@ -254,9 +261,18 @@ class Gateway:
         self.logs.drop(job_id)
 
     # --- jobs of others ------------------------------------------------------------------------------------------
-    def access(self, viewer: Viewer, job_id: str, *, by: str, address: str, download: str | None = None) -> Access:
+    def access(
+        self,
+        viewer: Viewer,
+        job_id: str,
+        *,
+        by: str,
+        address: str,
+        download: str | None = None,
+        copied: str | None = None,
+    ) -> Access:
         """How the viewer, the user `by` at this address, may read the job, which is audited. NotFound: not at all."""
-        return self._sharing.access(viewer, job_id, by=by, address=address, download=download)
+        return self._sharing.access(viewer, job_id, by=by, address=address, download=download, copied=copied)
 
     def access_by_link(self, text: str, *, address: str, download: str | None = None, opening: bool = True) -> Access:
         """How whoever has the link may read the job it shows, which is audited. NotFound: it shows none."""

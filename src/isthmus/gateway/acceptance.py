@@ -58,4 +58,5 @@ def just_accepted(
         deleted_at=None,
         seq=0,
         notices=new.notices,
+        copied_from=new.copied_from,
     )

@@ -24,9 +24,9 @@ _STATES = {
 _CAUSES = {
     Cause.EXIT_NONZERO: "The program ended with an error.",
     Cause.SIGNAL: "The program was ended by a signal: it crashed, or somebody killed it.",
-    Cause.WALLTIME: "The program ran into its walltime: ask for more with resources.walltime_s, or give it less to do.",
+    Cause.WALLTIME: "The program reached its longest run time: ask for a longer one, or give it less to do.",
     Cause.CPU_LIMIT: "The program used up the CPU time it was permitted.",
-    Cause.OUT_OF_MEMORY: "The program needed more memory than it asked for: ask for more with resources.memory_mib.",
+    Cause.OUT_OF_MEMORY: "The program needed more memory than the job had asked for: ask for more memory.",
     Cause.NODE_FAILURE: "The machine it ran on failed.",
     Cause.PREEMPTED: "The cluster took its place away for other jobs.",
     Cause.LAUNCH_FAILED: "The program could not be started: the operator should look at the deployment.",
@@ -40,6 +40,11 @@ _CAUSES = {
 }
 
 
+def administrator_words(name: str) -> str:
+    """Who it was, for a job's owner; `name` is empty where it was not kept."""
+    return f"an administrator, {name}" if name else "an administrator"
+
+
 def sentences(job: JobView, cluster: KnownCluster | None) -> tuple[str, ...]:
     """What is known of the job's present state, the most telling first."""
     return tuple(_sentences(job, cluster))
@@ -47,7 +52,9 @@ def sentences(job: JobView, cluster: KnownCluster | None) -> tuple[str, ...]:
 
 def _sentences(job: JobView, cluster: KnownCluster | None) -> Iterator[str]:
     yield _STATES[job.state]
-    if job.cause in _CAUSES:
+    if job.cause is Cause.CANCELLED_BY_USER and job.cancelled_by:
+        yield f"It was {administrator_words(job.cancelled_by)}, who asked for it."
+    elif job.cause in _CAUSES:
         yield _CAUSES[job.cause]
     if job.cause is Cause.EXIT_NONZERO and any(one.name == Stream.STDERR and one.size for one in job.outputs):
         yield "Its own messages are in stderr."
@@ -58,7 +65,8 @@ def _sentences(job: JobView, cluster: KnownCluster | None) -> Iterator[str]:
     if job.waiting_reason:
         yield f"It waits because: {job.waiting_reason}."
     if job.cancel_requested_at is not None:
-        yield "Cancelling was asked for; it is repeated until the cluster's answer proves it."
+        by = f" by {administrator_words(job.cancelled_by)}" if job.cancelled_by else ""
+        yield f"Cancelling was asked for{by}; it is repeated until the cluster's answer proves it."
     yield from _of_cluster(job, cluster)
 
 
@@ -67,13 +75,15 @@ def _of_cluster(job: JobView, cluster: KnownCluster | None) -> Iterator[str]:
         yield f"Cluster {job.cluster} is not configured any more: an operator should put its file back."
         return
     if not cluster.config.enabled:
-        yield f"Cluster {cluster.name} is disabled."
+        yield f"Cluster {cluster.title} is disabled."
     if cluster.closed_reason:
-        yield f"Cluster {cluster.name} is closed: {cluster.closed_reason}."
-    if cluster.contact_lost_since is not None:
-        minutes = (time.time() - cluster.contact_lost_since) / 60
-        yield f"Cluster {cluster.name} has not answered for {minutes:.0f} min; nothing is known of the job meanwhile."
-    if cluster.status is None and cluster.contact_lost_since is None:
-        yield f"No controller has reported on cluster {cluster.name} yet: is one running?"
+        yield f"Cluster {cluster.title} is closed: {cluster.closed_reason}."
+    lost_since = job.contact_lost_since or cluster.contact_lost_since
+    if lost_since is not None:
+        minutes = (time.time() - lost_since) / 60
+        yield f"Cluster {cluster.title} has not answered for {minutes:.0f} min: what is said here was known before."
+        yield "The job itself may well go on, and nothing is lost: the gateway keeps asking."
+    if cluster.status is None and lost_since is None:
+        yield f"No controller has reported on cluster {cluster.title} yet: is one running?"
     elif cluster.status and job.state in (JobState.ACCEPTED, JobState.QUEUED):
-        yield f"On cluster {cluster.name} {cluster.status.running} run and {cluster.status.queued} wait."
+        yield f"On cluster {cluster.title} {cluster.status.running} run and {cluster.status.queued} wait."

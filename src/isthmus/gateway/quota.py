@@ -10,11 +10,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 from isthmus.config import LimitsConfig
 from isthmus.errors import TooLarge
 from isthmus.store import Store
 from isthmus.store.usage import Usage
+
+T = TypeVar("T")
 
 KEPT_S = 10.0
 """How long an answer of the store is relied on for submissions: so much later may a limit be noticed."""
@@ -36,6 +39,7 @@ class Quota:
         self._store, self._limits, self._clock = store, limits, clock
         self._kept: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._lock = threading.Lock()
+        self._keeping = threading.Lock()
 
     def limit_bytes(self, name: str) -> int | None:
         """The most that the user of this name may hold; None: there is no limit."""
@@ -86,6 +90,22 @@ class Quota:
         limit = self.limit_bytes(name) or 0
         return QuotaExceeded(f"there is no room for this file: {_told(self.usage(user_id).held_bytes, limit)}")
 
+    def keep(self, user_id: str, name: str, size: int, store: Callable[[], T]) -> T:
+        """What `store` gives, by which the user holds so many bytes more. QuotaExceeded: there is no room any more.
+
+        Of files that came in at the same time, each of which fitted by itself, only so many are kept as fit together.
+        """
+        if self.limit_bytes(name) is None:
+            return store()
+        with self._keeping:
+            room = self.room_bytes(user_id, name)
+            if room is not None and size > room:
+                raise self.too_large(user_id, name)
+            try:
+                return store()
+            finally:
+                self.forget(user_id)
+
     def _held(self, user_id: str) -> int | None:
         with self._lock:
             until, held = self._kept.get(user_id, (float("-inf"), 0))
@@ -95,7 +115,8 @@ class Quota:
 def _told(held: int, limit: int) -> str:
     return (
         f"you hold {_size(held)} and may hold {_size(limit)}. Nothing of yours is lost, and jobs that run go on."
-        " To make room, delete files you uploaded, and jobs that have ended, with their outputs"
+        " To make room, delete files you uploaded (My account, or `isthmus files rm`), and jobs that have ended, with"
+        " their outputs"
     )
 
 

@@ -50,10 +50,20 @@ class Sharing:
         self._noted: OrderedDict[tuple[str | None, str, str, AuditKind], float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def access(self, viewer: Viewer, job_id: str, *, by: str, address: str, download: str | None = None) -> Access:
+    def access(
+        self,
+        viewer: Viewer,
+        job_id: str,
+        *,
+        by: str,
+        address: str,
+        download: str | None = None,
+        copied: str | None = None,
+    ) -> Access:
         """How the viewer, the user `by`, may read the job. NotFound: not at all.
 
-        `download` names a file that is about to be sent, which is written down each time.
+        `download` names a file that is about to be saved, `copied` one that a job of the viewer's own is to take: each
+        is written down each time. What a page fetches to show it is neither.
         """
         found = self._store.shown(viewer, job_id)
         if found.owner_id == viewer.user_id:
@@ -67,6 +77,8 @@ class Sharing:
             self._note(found, actor, AuditKind.JOB_READ, _words(found.share))
         if download is not None:
             self._download(found, actor, download)
+        if copied is not None:
+            self._store.note(AuditLine(actor, AuditKind.INPUT_COPIED, copied, found.number))
         return access
 
     def access_by_link(self, text: str, *, address: str, download: str | None = None, opening: bool = True) -> Access:

@@ -30,6 +30,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Detail:
+    """One more of a cluster's own facts, in words of its kind: of Mesos, the framework's id."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Lengths of a cluster's queue, its nodes, how it keeps jobs apart, and what it can't do, in sentences.
 
@@ -44,6 +52,7 @@ class Status:
     notes: tuple[str, ...] = ()
     calls_per_minute: Mapping[str, float] = field(default_factory=dict)
     recent_failures: tuple[Failure, ...] = ()
+    details: tuple[Detail, ...] = ()
 
 
 def read_status(form: Json) -> Status | None:
@@ -59,6 +68,7 @@ def read_status(form: Json) -> Status | None:
         notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
         calls_per_minute=_numbers(form.get("calls_per_minute")),
         recent_failures=_failures(form.get("recent_failures")),
+        details=_details(form.get("details")),
     )
 
 
@@ -74,6 +84,12 @@ def _failures(form: Json) -> tuple[Failure, ...]:
         for one in members
         if isinstance(one, dict) and isinstance(at := one.get("at"), int | float)
     )
+
+
+def _details(form: Json) -> tuple[Detail, ...]:
+    """Pairs, as the controller stores them."""
+    members = form if isinstance(form, list) else []
+    return tuple(Detail(str(one[0]), str(one[1])) for one in members if isinstance(one, list) and len(one) == 2)
 
 
 def _node(form: Mapping[str, Json]) -> Node:

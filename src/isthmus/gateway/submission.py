@@ -24,7 +24,7 @@ from isthmus.errors import InputFault, InvalidInput, NotAllowed
 from isthmus.gateway.catalogue import Entry, Listing
 from isthmus.gateway.clusters import KnownCluster, check_fits, choose_cluster
 from isthmus.job import Resources
-from isthmus.store import JobInput, NewJob, Store, Viewer
+from isthmus.store import CopiedFrom, JobInput, NewJob, Store, Viewer
 from isthmus.store.notices import checked_letters
 from isthmus.store.views import JobView
 
@@ -52,7 +52,7 @@ FileReference: TypeAlias = UploadReference | OutputReference
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asks for. None leaves the choice to the gateway."""
+    """What a person asks for. None leaves the choice to the gateway; `copied_from` is the gateway's own word."""
 
     application: str
     version: str | None = None
@@ -64,6 +64,7 @@ class Request:
     resources: Mapping[str, Json] = field(default_factory=dict)
     notices: str | None = None
     project: str | None = None
+    copied_from: CopiedFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class _Given:
     notices: str | None
     project_id: str | None = None
     parent_id: str | None = None
+    copied_from: CopiedFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Desk:
         given = _Given(
             *(entry, request.cluster, name, request.labels, request.inputs, files, request.resources, request.notices),
             project_id=None if request.project is None else self._project(request.project),
+            copied_from=request.copied_from,
         )
         return entry, self._checked(given)
 
@@ -141,10 +144,11 @@ class Desk:
             labels=parent.labels if changes.labels is None else changes.labels,
             inputs={**inputs, **changes.inputs},
             files={**files, **new_files},
-            resources={**asked_resources(old.application, parent), **changes.resources},
+            resources=_without_none({**asked_resources(old.application, parent), **changes.resources}),
             notices=changes.notices,
             project_id=self._still_in(parent.project_id),
             parent_id=parent.id,
+            copied_from=None if parent.owner_id == self.viewer.user_id else CopiedFrom(parent.owner, parent.id),
         )
         return entry, self._checked(given)
 
@@ -191,6 +195,7 @@ class Desk:
             max_attempts=application.max_attempts,
             project_id=given.project_id,
             parent_id=given.parent_id,
+            copied_from=given.copied_from,
             notices=None if given.notices is None else checked_letters(given.notices),
         )
 
@@ -263,6 +268,11 @@ def _part(application: Application, files: Mapping[str, object], name: str) -> s
     return "files" if is_file else "inputs"
 
 
+def _without_none(asked: Mapping[str, Json]) -> dict[str, Json]:
+    """What is asked for; taken back with None, a resource may also be one that the version run now doesn't have."""
+    return {name: amount for name, amount in asked.items() if amount is not None}
+
+
 # --- what an earlier job was made of ------------------------------------------------------------
 def _entry_of(job: JobView) -> Entry:
     application = Application.from_json(job.definition)
@@ -270,14 +280,14 @@ def _entry_of(job: JobView) -> Entry:
 
 
 def _refuse_deleted_files(parent: JobView, application: Application, taken: Collection[str]) -> None:
-    """Nobody knows any more which files a deleted job took. InvalidInput: its file inputs are not all in `taken`."""
+    """The bytes of a deleted job's files are gone. InvalidInput: the inputs that had some are not all in `taken`."""
     if parent.deleted_at is None:
         return
-    words = "its files were deleted with the job: give them anew"
+    had, words = files_by_input(parent), "its files were deleted with the job: give them anew"
     faults = tuple(
         InputFault(f"files.{found.name}", "deleted", words if found.required else f"{words}, or unset {found.name}")
         for found in application.inputs
-        if found.file and found.name not in taken
+        if found.file and found.name not in taken and (found.required or found.name in had)
     )
     if faults:
         raise InvalidInput("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3]), faults)

@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from isthmus.api.people import SCOPES_OF
+from isthmus.api.people import SCOPES_OF, access_changed, checked
 from isthmus.api.problem import TooManyAttempts
-from isthmus.errors import InputFault, InvalidInput, NotSignedIn
-from isthmus.portal.reading import Form, with_form
-from isthmus.portal.rendering import THEME_COOKIE, page
+from isthmus.errors import InputFault, InvalidInput, NotFound
+from isthmus.portal.rendering import THEME_COOKIE, fault_sentence, page, sentence
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store import JobView
-from isthmus.store.audit import Actor
 from isthmus.store.listing import ListQuery
 from isthmus.store.notices import LETTERS
 from isthmus.store.users import NewToken, Scope, Token
@@ -30,12 +29,13 @@ BROWSER = "browser:"
 DAY_S = 86_400.0
 TOKEN_DAYS = (7, 30, 90, 365)
 NAME_CHARACTERS = 64
+UPLOADS_PAGE = 25
 THEME_S = 365 * 86_400
 
 SCOPE_WORDS: Mapping[Scope, str] = MappingProxyType(
     {
         Scope.READ: "read: see my jobs, their logs and files",
-        Scope.SUBMIT: "submit: run programs, cancel and delete my jobs",
+        Scope.SUBMIT: "submit: run applications, cancel and delete my jobs",
         Scope.ADMIN: "admin: everything that administrators may do",
     }
 )
@@ -88,6 +88,9 @@ _CHANGED = {
     "notices": "Your choice of notices is kept.",
     "token": "The token is good for nothing any more.",
     "sessions": "Every other browser is signed out.",
+    "session": "The browser is signed out.",
+    "upload": "The file is deleted. Jobs that took it keep it.",
+    "uploads": "The files that no job took are deleted.",
     "theme": "The theme is changed.",
 }
 
@@ -108,9 +111,19 @@ def _known(visitor: Visitor) -> dict[str, object]:
         "token_days": TOKEN_DAYS,
         "usage": usage,
         "limit_bytes": gateway.quota.limit_bytes(visitor.name),
+        **_uploads(visitor),
         "large": list(_large(visitor)) if usage.output_bytes else [],
         "projects": gateway.store.projects(visitor.viewer),
     }
+
+
+def _uploads(visitor: Visitor) -> dict[str, object]:
+    """The visitor's uploads, the newest first, a page of them, with how many jobs took each."""
+    store, before = visitor.gateway.store, visitor.request.query_params.get("uploads_before") or None
+    found = store.uploads(visitor.viewer, UPLOADS_PAGE + 1, before)
+    shown = found[:UPLOADS_PAGE]
+    earlier = shown[-1].id if len(found) > UPLOADS_PAGE else None
+    return {"uploads": shown, "uses": store.upload_uses(visitor.viewer, shown), "uploads_earlier": earlier}
 
 
 def _standing(visitor: Visitor) -> tuple[list[Token], list[Token]]:
@@ -151,7 +164,7 @@ def choose_notices(request: Request, form: Form) -> Response:
 
 
 def _by_field(invalid: InvalidInput) -> Mapping[str, str]:
-    return {fault.field: fault.message[:1].upper() + fault.message[1:] for fault in invalid.faults}
+    return {fault.field: fault_sentence(fault) for fault in invalid.faults}
 
 
 # --- tokens -------------------------------------------------------------------------------------------------
@@ -161,11 +174,13 @@ def make_token(request: Request, form: Form) -> Response:
     visitor = visitor_of(request)
     try:
         name, scopes, expires_at = _wanted(visitor, form)
-        _check_password(visitor, form.get("password"))
+        # What outlives a session takes more than a session to make.
+        checked(visitor.services, request, visitor.name, form.get("password"), field="password")
     except InvalidInput as invalid:
         return _page(request, 422, _by_field(invalid), form)
-    by = Actor(visitor.user_id, visitor.name, visitor.address)
-    made = visitor.gateway.store.create_token(visitor.user_id, name, scopes, expires_at, by)
+    except TooManyAttempts as refused:
+        return _page(request, 422, {"password": sentence(refused.message)}, form)
+    made = visitor.gateway.store.create_token(visitor.user_id, name, scopes, expires_at, visitor.actor)
     return _page(request, made=made)
 
 
@@ -174,35 +189,21 @@ def _wanted(visitor: Visitor, form: Form) -> tuple[str, frozenset[Scope], float 
     name = " ".join(form.get("name").split())
     faults: list[InputFault] = []
     if not name or len(name) > NAME_CHARACTERS or not name.isprintable() or not is_storable(name):
-        words = f"a name of up to {NAME_CHARACTERS} characters says later what the token is for"
+        words = f"A name of up to {NAME_CHARACTERS} characters says later what the token is for."
         faults.append(InputFault("name", "length", words))
     elif name.startswith(BROWSER):
-        faults.append(InputFault("name", "reserved", f"names that begin with “{BROWSER}” are those of browsers"))
+        faults.append(InputFault("name", "reserved", f"Names that begin with “{BROWSER}” are those of browsers."))
     known = {scope.value: scope for scope in SCOPES_OF[visitor.caller.identity.role]}
     asked = [word for word in form.all("scope") if word in known]
     if not asked or len(asked) != len(form.all("scope")):
-        faults.append(InputFault("scope", "choice", "choose at least one of these"))
+        faults.append(InputFault("scope", "choice", "Choose at least one of these."))
     days = form.get("days")
     if days not in ("", *(str(n) for n in TOKEN_DAYS)):
-        faults.append(InputFault("days", "choice", "choose one of these"))
+        faults.append(InputFault("days", "choice", "Choose one of these."))
     if faults:
         raise InvalidInput("the token can't be made so", tuple(faults))
     expires_at = time.time() + int(days) * DAY_S if days else None
     return name, frozenset(known[word] for word in asked), expires_at
-
-
-def _check_password(visitor: Visitor, password: str) -> None:
-    """InvalidInput: it is not the visitor's. What outlives a session takes more than a session to make."""
-    try:
-        with visitor.services.passwords.attempt(visitor.name, visitor.address):
-            visitor.gateway.store.verify_password(visitor.name, password, visitor.address)
-    except NotSignedIn:
-        message = "this is not your password"
-    except TooManyAttempts as refused:
-        message = f"too many wrong passwords: try again in {refused.retry_after_s} seconds"
-    else:
-        return
-    raise InvalidInput(message, (InputFault("password", "wrong_password", message),))
 
 
 @with_form
@@ -211,6 +212,36 @@ def revoke_token(request: Request, form: Form) -> Response:
     visitor = visitor_of(request)
     _revoke(visitor, [request.path_params["token_id"]])
     return RedirectResponse("/account?changed=token#tokens", 303)
+
+
+@with_form
+def end_session(request: Request, form: Form) -> Response:
+    """One browser is signed out; this very one goes on to the sign-in page."""
+    visitor, session_id = visitor_of(request), request.path_params["session_id"]
+    _, sessions = _standing(visitor)
+    if session_id not in {session.id for session in sessions}:
+        raise NotFound("this browser is not signed in any more")
+    _revoke(visitor, [session_id])
+    return RedirectResponse("/account?changed=session#sessions", 303)
+
+
+# --- uploads ------------------------------------------------------------------------------------------------
+@with_form
+def delete_upload(request: Request, form: Form) -> Response:
+    """The visitor's upload is gone; jobs that took it keep it. NotFound."""
+    visitor = visitor_of(request)
+    visitor.gateway.store.delete_upload(visitor.viewer, request.path_params["upload_id"])
+    visitor.gateway.quota.forget(visitor.user_id)
+    return RedirectResponse("/account?changed=upload#uploads", 303)
+
+
+@with_form
+def delete_unused(request: Request, form: Form) -> Response:
+    """The visitor's uploads that no job of theirs took are gone."""
+    visitor = visitor_of(request)
+    visitor.gateway.store.delete_unused_uploads(visitor.viewer)
+    visitor.gateway.quota.forget(visitor.user_id)
+    return RedirectResponse("/account?changed=uploads#uploads", 303)
 
 
 @with_form
@@ -224,11 +255,9 @@ def end_sessions(request: Request, form: Form) -> Response:
 
 
 def _revoke(visitor: Visitor, ids: Sequence[str]) -> None:
-    by = Actor(visitor.user_id, visitor.name, visitor.address)
     for token_id in ids:
-        visitor.gateway.store.revoke_token(visitor.viewer, token_id, by)
-    visitor.services.tokens.forget()
-    visitor.services.tail.nudge()
+        visitor.gateway.store.revoke_token(visitor.viewer, token_id, visitor.actor)
+    access_changed(visitor.services)
 
 
 # --- theme --------------------------------------------------------------------------------------------------
@@ -249,5 +278,8 @@ routes = [
     Route("/account/tokens", make_token, methods=["POST"]),
     Route("/account/tokens/{token_id}/revoke", revoke_token, methods=["POST"]),
     Route("/account/sessions/end", end_sessions, methods=["POST"]),
+    Route("/account/sessions/{session_id}/end", end_session, methods=["POST"]),
+    Route("/account/uploads/unused/delete", delete_unused, methods=["POST"]),
+    Route("/account/uploads/{upload_id}/delete", delete_upload, methods=["POST"]),
     Route("/account/theme", choose_theme, methods=["POST"]),
 ]

@@ -18,13 +18,13 @@ from isthmus.portal.bulk import bulk_route
 from isthmus.portal.clusterpage import refusals
 from isthmus.portal.jobfilter import GROUPS, total
 from isthmus.portal.joblist import everybodys_board, routes_of
+from isthmus.portal.notices import MOST_DIGITS
 from isthmus.portal.rendering import page
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store.audit import AuditKind, AuditQuery
 from isthmus.store.words import is_storable
 
 AUDIT_PAGE = 50
-MOST_DIGITS = 18
 
 ENABLED_WORDS: Mapping[EnabledFor, str] = MappingProxyType(
     {EnabledFor.EVERYONE: "everyone", EnabledFor.ADMINISTRATORS: "administrators", EnabledFor.NOBODY: "nobody"}
@@ -32,7 +32,7 @@ ENABLED_WORDS: Mapping[EnabledFor, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramRow:
+class ApplicationRow:
     """An application as administrators see it: who may run it and by whose word, and where it can't run and why."""
 
     entry: Entry
@@ -73,9 +73,9 @@ def _worries(gateway: Gateway) -> Iterator[tuple[str, str]]:
     for words in unknown_names(listing, gateway.configuration.house.applications):
         yield words, "/admin/applications"
     for fault in gateway.configuration.broken:
-        yield f"A cluster's file can't be read: {fault.message}", "/clusters"
+        yield f"A cluster's file can't be read: {fault.message}", "/admin/clusters"
     for words in refusals(list(gateway.clusters().values())):
-        yield words, "/clusters"
+        yield words, "/admin/clusters"
     if fault_of_mail := gateway.store.outbox().fault:
         yield f"Mail does not go out: {fault_of_mail}", "/admin/mail"
 
@@ -87,7 +87,7 @@ def show_applications(request: Request) -> Response:
     _ = visitor.admin_viewer
     listing = visitor.gateway.catalogue()
     settings = visitor.gateway.configuration.house.applications
-    rows = [_program(visitor, versions) for versions in listing.entries.values()]
+    rows = [_application(visitor, versions) for versions in listing.entries.values()]
     return page(
         request,
         "admin/applications.html",
@@ -98,18 +98,18 @@ def show_applications(request: Request) -> Response:
     )
 
 
-def _program(visitor: Visitor, versions: tuple[Entry, ...]) -> ProgramRow:
+def _application(visitor: Visitor, versions: tuple[Entry, ...]) -> ApplicationRow:
     entry, application = versions[0], versions[0].application
     settings = visitor.gateway.configuration.house.applications
     named = application.name in settings.disable or application.name in settings.enable
     clusters = visitor.gateway.clusters().values()
-    refused = [(cluster.name, cluster.refusal(application)) for cluster in clusters]
-    return ProgramRow(
+    refused = [(cluster.title, cluster.refusal(application)) for cluster in clusters]
+    return ApplicationRow(
         entry=entry,
         versions=len(versions),
         enabled_for=ENABLED_WORDS[entry.enabled_for],
         by="isthmus.toml" if named else "its own file",
-        open_clusters=tuple(name for name, refusal in refused if refusal is None),
+        open_clusters=tuple(title for title, refusal in refused if refusal is None),
         refusals=tuple(refusal[1] for _, refusal in refused if refusal is not None),
     )
 
@@ -168,7 +168,10 @@ def show_mail(request: Request) -> Response:
     visitor = visitor_of(request)
     _ = visitor.admin_viewer
     gateway = visitor.gateway
-    return page(request, "admin/mail.html", mail=gateway.configuration.house.mail, outbox=gateway.store.outbox())
+    here = f"{request.url.scheme}://{request.url.netloc}"
+    return page(
+        request, "admin/mail.html", mail=gateway.configuration.house.mail, outbox=gateway.store.outbox(), here=here
+    )
 
 
 routes = [

@@ -34,6 +34,7 @@ from isthmus.portal import (
     jobpage,
     live,
     notices,
+    projects,
     resubmitting,
     sharing,
     signing_in,
@@ -41,7 +42,7 @@ from isthmus.portal import (
     uploads,
     users,
 )
-from isthmus.portal.rendering import Templates
+from isthmus.portal.rendering import Templates, cluster_titles
 from isthmus.portal.session import UPLOADS, SafeHeaders, SessionRequired
 from isthmus.portal.static_files import StaticFiles
 from isthmus.store import Store
@@ -83,7 +84,7 @@ def _pages(services: Services) -> Starlette:
     )
     pages.router.redirect_slashes = False
     pages.state.services = services
-    pages.state.templates = Templates()
+    pages.state.templates = Templates(cluster_titles(services.gateway.configuration))
     pages.state.links = PasswordGate(burst=20)
     return pages
 
@@ -109,6 +110,7 @@ def _routes() -> list[BaseRoute]:
         notices,
         admin,
         users,
+        projects,
         comparing,
         sharing,
         jobpage,

@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlencode
@@ -20,22 +21,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from isthmus.api.requests import MAX_LABELS
 from isthmus.errors import InputFault, InvalidInput, IsthmusError, NotFound
 from isthmus.gateway import By, Changes, Key
 from isthmus.portal.jobfilter import Filter, read_filter
 from isthmus.portal.joblist import Board, BoardOf, is_listed, own_board
-from isthmus.portal.reading import Form, form_of
-from isthmus.portal.rendering import page
+from isthmus.portal.naming import label_faults, next_name, read_labels
+from isthmus.portal.rendering import page, wants_part
+from isthmus.portal.sentform import Form, form_of
 from isthmus.portal.session import safe_next
 from isthmus.portal.visitor import Visitor, visitor_of
-from isthmus.store.audit import Actor
 from isthmus.store.views import JobView
-from isthmus.store.wishes import CancelOutcome, JobChanges
-from isthmus.store.words import is_storable
+from isthmus.store.wishes import CancelOutcome, ChangedMeanwhile, JobChanges
 
 MOST_JOBS = 500
-MOST_LABELS = 20
-LABEL_CHARACTERS = 64
 MOST_TOLD = 20
 """Jobs that are named one by one where something could not be done."""
 
@@ -49,15 +48,17 @@ class Selection:
     visitor: Visitor
     board: Board
     ids: tuple[str, ...]
-    label: str
+    labels: tuple[str, ...]
     key: str
 
     def job(self, job_id: str) -> JobView:
         """The job, if it is one of the list's. NotFound."""
         return self.visitor.gateway.store.job(self.board.viewer, job_id)
 
-    def change(self, job_id: str, changes: JobChanges) -> None:
-        self.visitor.gateway.store.change(self.board.viewer, job_id, changes, time.time())
+    def change(self, job_id: str, changes: JobChanges, *, expected_seq: int | None = None) -> None:
+        """The job is as asked. NotFound; ChangedMeanwhile."""
+        store, by = self.visitor.gateway.store, self.visitor.actor
+        store.change(self.board.viewer, job_id, changes, time.time(), expected_seq=expected_seq, by=by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def _cancel(selection: Selection) -> Outcome:
         CancelOutcome.ALREADY_ENDED: "it has ended already",
         CancelOutcome.NOT_FOUND: "there is no such job",
     }
-    store = selection.visitor.gateway.store
-    answers = store.request_cancel(selection.board.viewer, selection.ids, time.time())
+    visitor = selection.visitor
+    answers = visitor.gateway.store.request_cancel(selection.board.viewer, selection.ids, time.time(), visitor.actor)
     done = tuple(found.job_id for found in answers if found.outcome is CancelOutcome.REQUESTED)
     others = [found for found in answers if found.outcome is not CancelOutcome.REQUESTED]
     return Outcome(done, tuple(_not_done(selection, found.job_id, words[found.outcome]) for found in others))
@@ -136,7 +137,9 @@ def _resubmit(selection: Selection) -> Outcome:
     def again(job_id: str) -> str:
         said = f"run again {selection.key} {job_id}"
         key = Key(f"portal {said}", hashlib.sha256(said.encode()).hexdigest())
-        return visitor.gateway.resubmit(by, job_id, Changes(), key).job.id
+        relatives = visitor.gateway.store.family(visitor.viewer, job_id)
+        name = next_name(selection.job(job_id).name, (one.name for one in relatives))
+        return visitor.gateway.resubmit(by, job_id, Changes(name=name), key).job.id
 
     return _each(selection, again)
 
@@ -151,41 +154,46 @@ def _bring_back(selection: Selection) -> Outcome:
 
 def _delete(selection: Selection) -> Outcome:
     visitor = selection.visitor
-    by = Actor(visitor.user_id, visitor.name, visitor.address)
-    return _each(selection, lambda job_id: visitor.gateway.delete(selection.board.viewer, job_id, by))
+    return _each(selection, lambda job_id: visitor.gateway.delete(selection.board.viewer, job_id, visitor.actor))
 
 
 def _label(selection: Selection) -> Outcome:
-    label = _checked_label(selection.label)
+    added = _checked(selection.labels)
 
-    def add(job_id: str) -> None:
-        labels = selection.job(job_id).labels
-        if len({*labels, label}) > MOST_LABELS:
-            raise InvalidInput(f"a job has at most {MOST_LABELS} labels: take one off first")
-        selection.change(job_id, JobChanges(labels=tuple(sorted({*labels, label}))))
+    def add(labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len({*labels, *added}) > MAX_LABELS:
+            raise InvalidInput(f"a job has at most {MAX_LABELS} labels: take one off first")
+        return tuple(sorted({*labels, *added}))
 
-    return _each(selection, add)
+    return _each(selection, lambda job_id: _relabel(selection, job_id, add))
 
 
 def _unlabel(selection: Selection) -> Outcome:
-    label = _checked_label(selection.label)
+    taken = _checked(selection.labels)
 
-    def take_off(job_id: str) -> None:
-        labels = selection.job(job_id).labels
-        if label not in labels:
-            raise InvalidInput("it does not have this label")
-        selection.change(job_id, JobChanges(labels=tuple(other for other in labels if other != label)))
+    def take_off(labels: tuple[str, ...]) -> tuple[str, ...]:
+        if not {*labels} & {*taken}:
+            raise InvalidInput("it does not have this label" if len(taken) == 1 else "it has none of these labels")
+        return tuple(other for other in labels if other not in taken)
 
-    return _each(selection, take_off)
+    return _each(selection, lambda job_id: _relabel(selection, job_id, take_off))
 
 
-def _checked_label(given: str) -> str:
-    label = " ".join(given.split())
-    if not label:
+def _relabel(selection: Selection, job_id: str, changed: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+    """The job's labels are changed from what they are, whoever else changes them at the same time."""
+    while True:
+        job = selection.job(job_id)
+        changes = JobChanges(labels=changed(job.labels))
+        with suppress(ChangedMeanwhile):
+            return selection.change(job_id, changes, expected_seq=job.seq)
+
+
+def _checked(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if not labels:
         raise _refused("label", "Write the label beside the button first.")
-    if len(label) > LABEL_CHARACTERS or not label.isprintable() or not is_storable(label):
-        raise _refused("label", f"A label is one line of up to {LABEL_CHARACTERS} visible characters.")
-    return label
+    if fault := next(label_faults(labels), None):
+        raise _refused("label", f"The label can't be used: it {fault.message}.")
+    return labels
 
 
 def _refused(field: str, words: str) -> InvalidInput:
@@ -201,8 +209,8 @@ _DELETE_WORDS = (
     " with those. Only jobs that have ended can be deleted: cancel the others first."
 )
 _AGAIN_WORDS = (
-    "Each becomes a new job with the same inputs, program version, cluster and resources. To change something, open a"
-    " job and choose Edit & resubmit."
+    "Each becomes a new job with the same inputs, application version, cluster and resources. To change something, open"
+    " a job and choose Edit & resubmit."
 )
 DEEDS: Mapping[str, Deed] = MappingProxyType(
     {
@@ -244,7 +252,7 @@ def bulk_route(path: str, board_of: BoardOf) -> Route:
         if deed is None or (wanted == "resubmit" and board.everybody):
             raise _refused("do", "There is no such button: reload the page.")
         key = form.get("key") if _KEY.fullmatch(form.get("key")) else secrets.token_urlsafe(12)
-        selection = Selection(visitor, board, ids, form.get("label"), key)
+        selection = Selection(visitor, board, ids, read_labels(form.get("label")), key)
         here = safe_next(form.get("here") or board.path)
         asked = read_filter(QueryParams(here.partition("?")[2]), everybody=board.everybody)
         known = {"board": board, "filter": asked, "deed": deed, "wanted": wanted, "here": here, "n": len(ids)}
@@ -263,7 +271,7 @@ def _compare(request: Request, ids: Sequence[str]) -> Response:
     if len(ids) != 2:
         raise _refused("job", f"Two jobs can be compared: {len(ids)} are selected.")
     to = f"/compare?{urlencode({'a': ids[0], 'b': ids[1]})}"
-    if "hx-request" in request.headers:
+    if wants_part(request):
         return Response(headers={"HX-Redirect": to})
     return RedirectResponse(to, 303)
 
@@ -272,7 +280,7 @@ def _ask(request: Request, selection: Selection, deed: Deed, known: Mapping[str,
     """The question, with how many jobs it can be done to."""
     found = list(_found(selection))
     fitting = sum(deed.fits(job) for job in found)
-    part = "hx-request" in request.headers
+    part = wants_part(request)
     return page(
         request,
         "jobs/sure_part.html" if part else "jobs/sure.html",
@@ -290,7 +298,7 @@ def _tell(
     """What became of them; on the page itself their rows are made new."""
     more = max(len(outcome.refused) - MOST_TOLD, 0)
     told = {**known, "outcome": outcome, "refused": outcome.refused[:MOST_TOLD], "more": more}
-    if "hx-request" not in request.headers:
+    if not wants_part(request):
         return page(request, "jobs/done.html", **told)
     rows = {job.id: job for job in _found(selection) if is_listed(job, asked)}
     gone = [job_id for job_id in outcome.done if job_id not in rows]

@@ -1,4 +1,4 @@
-"""The catalogue: every program that can be run here, found by its words."""
+"""The catalogue: every application that can be run here, found by its words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from isthmus.portal.visitor import visitor_of
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class Offer:
     """One application as the catalogue shows it; with `closed` it can't be run, and why."""
 
     name: str
@@ -35,17 +35,17 @@ class Program:
 
 
 def show(request: Request) -> Response:
-    """The programs that have the words searched for, open ones first."""
+    """The applications that have the words searched for, open ones first."""
     visitor, text = visitor_of(request), request.query_params.get("text", "").strip()[:200]
     listing, clusters = visitor.gateway.catalogue(), visitor.gateway.clusters()
-    programs = [program_of(found[0], clusters, visitor.is_administrator) for found in listing.entries.values()]
+    offers = [offer_of(found[0], clusters, visitor.is_administrator) for found in listing.entries.values()]
     words = text.casefold().split()
-    found = sorted((one for one in programs if one.matches(words)), key=lambda one: (one.closed != "", one.title))
+    found = sorted((one for one in offers if one.matches(words)), key=lambda one: (one.closed != "", one.title))
     broken = listing.broken if visitor.is_administrator else ()
-    return page(request, "applications/list.html", programs=found, total=len(programs), text=text, broken=broken)
+    return page(request, "applications/list.html", offers=found, total=len(offers), text=text, broken=broken)
 
 
-def program_of(entry: Entry, clusters: Mapping[str, KnownCluster], is_administrator: bool) -> Program:
+def offer_of(entry: Entry, clusters: Mapping[str, KnownCluster], is_administrator: bool) -> Offer:
     """The application as it stands to such a visitor."""
     application = entry.application
     fit = runs_on(application, clusters.values())
@@ -53,7 +53,7 @@ def program_of(entry: Entry, clusters: Mapping[str, KnownCluster], is_administra
     if not closed and not fit:
         reasons = [refusal[1] for one in clusters.values() if (refusal := one.refusal(application))]
         closed = f"No cluster takes it now: {'; '.join(reasons) or 'none is configured'}."
-    return Program(
+    return Offer(
         application.name,
         application.version,
         application.title,

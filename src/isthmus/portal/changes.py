@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from isthmus.application import Application, Json
 from isthmus.gateway.comparison import Difference, differences
-from isthmus.portal.jobview import labels_of, mebibytes, value_words
-from isthmus.portal.rendering import duration
+from isthmus.portal.amounts import LABELS, amount_words
+from isthmus.portal.jobview import field_labels, value_words
 from isthmus.store.views import JobView
 
-_RESOURCES = {
-    "cpus": "Processors",
-    "memory_mib": "Memory",
-    "gpus": "GPUs",
-    "walltime_s": "Time",
-    "nodes": "Nodes",
-    "processes_per_node": "Processes a node",
-    "queue": "Queue",
-    "account": "Account",
-}
-_PARTS = {"application": "Program", "version": "Version", "cluster": "Cluster"}
+_PARTS = {"application": "Application", "version": "Version", "cluster": "Cluster"}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field in which a job differs from another, before and after, with its unit."""
+    """One field in which a job, or the form of one, differs from another: before and after, with its unit."""
 
     field: str
     label: str
@@ -35,13 +25,18 @@ class Change:
     unit: str = ""
 
 
-def changes_between(a: JobView, b: JobView, application: Application) -> tuple[Change, ...]:
-    """Every field in which they differ. The definition's digest is left out: people know it by its version."""
-    return tuple(_changes(differences(a, b), application, same_version=a.version == b.version))
+def changes_between(a: JobView, b: JobView, application: Application, titles: Mapping[str, str]) -> tuple[Change, ...]:
+    """Every field in which they differ; `titles` are those of clusters.
+
+    The definition's digest is left out: people know it by its version.
+    """
+    return tuple(_changes(differences(a, b), application, titles, same_version=a.version == b.version))
 
 
-def _changes(found: tuple[Difference, ...], application: Application, *, same_version: bool) -> Iterator[Change]:
-    labels = labels_of(application)
+def _changes(
+    found: tuple[Difference, ...], application: Application, titles: Mapping[str, str], *, same_version: bool
+) -> Iterator[Change]:
+    labels = field_labels(application)
     for one in found:
         part, _, name = one.field.partition(".")
         if part == "definition":
@@ -50,17 +45,18 @@ def _changes(found: tuple[Difference, ...], application: Application, *, same_ve
             continue
         label, unit = labels.get(one.field, (name or _PARTS.get(part, part), ""))
         if part == "resources":
-            label = _RESOURCES.get(name, name)
-        yield Change(one.field, label, _words(part, name, one.a), _words(part, name, one.b), unit)
+            label = LABELS.get(name, name)
+        before, after = (_words(part, name, value, titles) for value in (one.a, one.b))
+        yield Change(one.field, label, before, after, unit)
 
 
-def _words(part: str, name: str, value: Json) -> str:
+def _words(part: str, name: str, value: Json, titles: Mapping[str, str]) -> str:
     if part == "files":
         return _file_names(value)
-    if part == "resources" and isinstance(value, int) and name == "walltime_s":
-        return duration(value)
-    if part == "resources" and isinstance(value, int) and name == "memory_mib":
-        return mebibytes(value)
+    if part == "cluster":
+        return titles.get(str(value), str(value))
+    if part == "resources" and isinstance(value, int):
+        return amount_words(name, value)
     return value_words(value)
 
 

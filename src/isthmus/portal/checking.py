@@ -24,11 +24,14 @@ from isthmus.application.inputs import value_faults
 from isthmus.errors import ConfigurationError, InputFault, InvalidInput
 from isthmus.gateway.clusters import KnownCluster, check_fits, choose_cluster
 from isthmus.job import Resources
+from isthmus.portal.amounts import LABELS
 from isthmus.portal.chosen import ChosenFile, faults_of
-from isthmus.portal.formdata import Said
+from isthmus.portal.formtexts import Said
 
 _PLACES = ("/job/inputs", "/job/work")
 _STAND_IN = "0" * 64
+OTHER_LABELS = {"cluster": "Cluster", "name": "Name of the job", "labels": "Labels", "project": "Project"}
+"""Fields that every form has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,11 @@ def look(
     whole = _with_stand_ins(application, said, facts)
     resources, resource_faults = _resources(application, said, whole)
     if cluster is not None and resources is not None:
-        resource_faults += _fit_faults(resources, cluster)
+        asked = {f"resources.{name}" for name in said.resources}
+        fit_faults = _fit_faults(resources, cluster)
+        resource_faults += [fault for fault in fit_faults if whole is not None or fault.field in asked]
+    if whole is None:
+        resources = None  # what follows from the inputs is not known
     all_faults = _in_order(application, [*faults, *cluster_faults, *resource_faults])
     script, words = _script(application, whole, resources, cluster)
     return Look(all_faults, cluster, resources, script, words or _still_wrong(application, all_faults))
@@ -125,7 +132,7 @@ def _resources(
     except InvalidInput as invalid:
         asked = {f"resources.{name}" for name in said.resources}
         return None, [fault for fault in invalid.faults if inputs is not None or fault.field in asked]
-    return (None if inputs is None else resources), []
+    return resources, []
 
 
 def _cluster(
@@ -163,5 +170,6 @@ def _script(
 
 def _still_wrong(application: Application, faults: Sequence[InputFault]) -> str:
     labels = {f"{part}.{found.name}": found.label for found in application.inputs for part in ("inputs", "files")}
-    names = [labels.get(fault.field, fault.field.rpartition(".")[2].replace("_", " ")) for fault in faults]
+    labels |= {f"resources.{name}": label for name, label in LABELS.items()} | OTHER_LABELS
+    names = dict.fromkeys(labels.get(fault.field, fault.field) for fault in faults)
     return f"It appears here once these are right: {', '.join(names)}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from isthmus.application import Application, FileFacts
 from isthmus.errors import InputFault, InvalidInput, NotFound
 from isthmus.gateway.submission import FileReference, OutputReference, UploadReference, files_by_input
-from isthmus.portal.formdata import FileChoice, KeptFile, Texts, file_of_text, text_of_file
+from isthmus.portal.formtexts import FileChoice, KeptFile, Texts, file_of_text, text_of_file
 from isthmus.store import JobInput, Store, Viewer
 from isthmus.store.views import JobView
 

@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from isthmus.application import ResourceName
 from isthmus.errors import InputFault, InvalidInput
 from isthmus.gateway.clusters import KnownCluster
+from isthmus.portal.amounts import LABELS, used_words
 from isthmus.portal.jobfilter import GROUPS
-from isthmus.portal.reading import Form, with_form
-from isthmus.portal.rendering import page
+from isthmus.portal.rendering import page, wants_part
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.visitor import Visitor, visitor_of
-from isthmus.store.audit import Actor
 from isthmus.store.listing import ListQuery
 from isthmus.store.words import is_storable
 
@@ -29,18 +30,41 @@ REASON_CHARACTERS = 200
 ISOLATION = {
     "bubblewrap": "each job sees its own folder and the system's programs, nothing else",
     "uid": "jobs run as another user, and can see each other's folders",
-    "none": "jobs are not kept apart; only catalogued programs run",
+    "none": "jobs are not kept apart; only catalogued applications run",
 }
+
+CALLS = {
+    "open": "connecting",
+    "stage_in": "copying inputs",
+    "submit": "submitting",
+    "settle": "finding submissions again",
+    "observe": "asking how jobs stand",
+    "cancel": "cancelling",
+    "void": "making sure that nothing can start",
+    "stage_out": "collecting outputs",
+    "read_log": "reading logs",
+    "discard": "clearing up",
+    "tags": "listing jobs",
+    "status": "asking how it stands itself",
+}
+"""The controller's kinds of calls, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much of something all nodes of a cluster have, and how much of it is used."""
+    """How much of a resource all nodes of a cluster have, and how much of it is used."""
 
-    name: str
+    resource: ResourceName
     used: int
     total: int
-    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.resource]
+
+    @property
+    def words(self) -> str:
+        return f"{used_words(self.resource, self.used)} of {used_words(self.resource, self.total)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +78,21 @@ class ClusterCard:
     mine: Mapping[str, str]
 
     @property
+    def calls(self) -> Mapping[str, float]:
+        """What the gateway asks of the cluster, in words, and how often a minute."""
+        status = self.known.status
+        return {} if status is None else {CALLS.get(kind, kind): n for kind, n in status.calls_per_minute.items()}
+
+    @property
     def isolation(self) -> str:
         status = self.known.status
         return "" if status is None else ISOLATION.get(status.isolation, status.isolation)
 
 
 def show_clusters(request: Request) -> Response:
-    """Every configured cluster."""
+    """Every configured cluster; for administrators also among their own pages."""
+    if request.url.path.startswith("/admin"):
+        _ = visitor_of(request).admin_viewer
     return page(request, "clusters/list.html", **_cards(visitor_of(request)))
 
 
@@ -72,7 +104,7 @@ def show_cards(request: Request) -> Response:
 def _cards(visitor: Visitor) -> Mapping[str, object]:
     cards = [_card(visitor, known) for known in visitor.gateway.clusters().values()]
     broken = visitor.gateway.configuration.broken if visitor.is_administrator else ()
-    return {"cards": cards, "broken": broken, "now": time.time()}
+    return {"cards": cards, "broken": broken, "groups": GROUPS, "now": time.time()}
 
 
 def _card(visitor: Visitor, known: KnownCluster) -> ClusterCard:
@@ -101,9 +133,9 @@ def _amounts(known: KnownCluster) -> tuple[Amount, ...]:
         return ()
     nodes = known.status.nodes
     found = (
-        Amount("CPUs", sum(n.cpus_used for n in nodes), sum(n.cpus for n in nodes)),
-        Amount("Memory", sum(n.memory_used_mib for n in nodes), sum(n.memory_mib for n in nodes), "MiB"),
-        Amount("GPUs", sum(n.gpus_used for n in nodes), sum(n.gpus for n in nodes)),
+        Amount(ResourceName.CPUS, sum(n.cpus_used for n in nodes), sum(n.cpus for n in nodes)),
+        Amount(ResourceName.MEMORY_MIB, sum(n.memory_used_mib for n in nodes), sum(n.memory_mib for n in nodes)),
+        Amount(ResourceName.GPUS, sum(n.gpus_used for n in nodes), sum(n.gpus for n in nodes)),
     )
     return tuple(amount for amount in found if amount.total)
 
@@ -121,10 +153,10 @@ def change_cluster(request: Request, form: Form) -> Response:
     _ = visitor.admin_viewer
     name = request.path_params["name"]
     reason = _reason(form) if form.get("do") == "close" else None
-    visitor.gateway.close_cluster(name, reason, Actor(visitor.user_id, visitor.name, visitor.address))
-    if "hx-request" not in request.headers:
+    title = visitor.gateway.close_cluster(name, reason, visitor.actor).title
+    if not wants_part(request):
         return RedirectResponse("/clusters", 303)
-    said = f"{name} takes no new jobs now." if reason else f"{name} takes jobs again."
+    said = f"{title} takes no new jobs now." if reason else f"{title} takes jobs again."
     return page(request, "clusters/changed.html", said=said, reason=reason, **_cards(visitor))
 
 
@@ -138,12 +170,13 @@ def _reason(form: Form) -> str:
 
 def refusals(clusters: Sequence[KnownCluster]) -> list[str]:
     """What is wrong with clusters, for administrators, in sentences."""
-    conditions = ((known.name, *_condition(known)) for known in clusters)
-    return [f"{name}: {words}" for name, condition, words in conditions if condition != "completed"]
+    conditions = ((known.title, *_condition(known)) for known in clusters)
+    return [f"{title}: {words}" for title, condition, words in conditions if condition != "completed"]
 
 
 routes = [
     Route("/clusters", show_clusters, methods=["GET"]),
+    Route("/admin/clusters", show_clusters, methods=["GET"]),
     Route("/clusters/part/cards", show_cards, methods=["GET"]),
     Route("/clusters/{name}", change_cluster, methods=["POST"]),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,9 +18,10 @@ from isthmus.gateway import Gateway
 from isthmus.gateway.sharing import Right
 from isthmus.job import JobState
 from isthmus.portal.changes import changes_between
+from isthmus.portal.history import history_of
 from isthmus.portal.jobview import InputRow, input_rows
 from isthmus.portal.outputs import Drawing, ShownFile, groups_of
-from isthmus.portal.rendering import page
+from isthmus.portal.rendering import cluster_titles, page
 from isthmus.portal.timeline import timeline_of
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store import Viewer
@@ -31,6 +33,8 @@ MAX_NUMBERS = 200
 MOST_READ = 5000
 MOST_PATH = 300  # characters; deeper members and those under longer names are left out
 OFFERED = 30
+MAPS = 2
+_PLACE = re.compile(r"(^|\.)\d+(\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,15 @@ class Numbers:
     same: tuple[NumberRow, ...]
     more: int
 
+    @property
+    def by_place(self) -> bool:
+        """Whether numbers of lists are among them, which have no name but their place."""
+        return any(_PLACE.search(row.path) for row in (*self.differing, *self.same))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same picture of both jobs, where each has it."""
+    """The same picture or map of both jobs, where each has it."""
 
     label: str
     a: ShownFile | None
@@ -88,7 +97,7 @@ def show(request: Request) -> Response:
     if not a or not b:
         return _choice(request, visitor, a or b)
     left, right = _side(visitor, a), _side(visitor, b)
-    changes = changes_between(left.job, right.job, right.application)
+    changes = changes_between(left.job, right.job, right.application, cluster_titles(visitor.gateway.configuration))
     differing = {change.field.partition(".")[2] for change in changes if change.field.startswith(("inputs.", "files."))}
     return page(
         request,
@@ -98,7 +107,8 @@ def show(request: Request) -> Response:
         changes=changes,
         same=[row for row in right.inputs if row.name not in differing],
         states=("Waiting", "Running", "Copying files"),
-        pictures=tuple(_pictures(left, right)),
+        pictures=tuple(_pairs(left, right, Drawing.PICTURE)),
+        maps=tuple(islice(_maps(left, right), MAPS)),
         numbers=tuple(_numbers(visitor.gateway, left, right)),
     )
 
@@ -132,19 +142,24 @@ _KINDS = {
 
 def _spent(gateway: Gateway, viewer: Viewer, job: JobView) -> dict[str, float]:
     spent = dict.fromkeys(("Waiting", "Running", "Copying files"), 0.0)
-    for stretch in timeline_of(job.created_at, gateway.store.events_of(viewer, job.id), job.state_at).stretches:
+    for stretch in timeline_of(job.created_at, history_of(gateway, viewer, job.id).states, job.state_at).stretches:
         if stretch.state in _KINDS:
             spent[_KINDS[stretch.state]] += stretch.lasted_s(job.state_at) or 0.0
     return spent
 
 
-def _pictures(a: Side, b: Side) -> Iterator[Pair]:
+def _pairs(a: Side, b: Side, drawing: Drawing) -> Iterator[Pair]:
     for key in dict.fromkeys([*a.files, *b.files]):
         one, other = a.files.get(key), b.files.get(key)
-        if Drawing.PICTURE in (one and one.drawing, other and other.drawing):
+        if drawing in (one and one.drawing, other and other.drawing):
             found = one or other
             assert found is not None  # noqa: S101  (the key is of one of them)
             yield Pair(found.label, one, other)
+
+
+def _maps(a: Side, b: Side) -> Iterator[Pair]:
+    """Those that the jobs' own pages draw at once."""
+    return (pair for pair in _pairs(a, b, Drawing.MAP) if any(one and one.at_once for one in (pair.a, pair.b)))
 
 
 def _numbers(gateway: Gateway, a: Side, b: Side) -> Iterator[Numbers]:

@@ -9,6 +9,7 @@ from isthmus.application import Application
 from isthmus.errors import NotFound
 from isthmus.gateway import Gateway
 from isthmus.portal.changes import Change, changes_between
+from isthmus.portal.rendering import cluster_titles
 from isthmus.store import Viewer
 from isthmus.store.listing import JobSummary
 from isthmus.store.views import JobView
@@ -47,7 +48,8 @@ def tree_of(gateway: Gateway, viewer: Viewer, job_id: str) -> Tree:
     shown = ordered[start : start + MAX_SHOWN]
     nearest = sorted(shown, key=lambda one: abs(ordered.index(one) - at))[:MAX_COMPARED]
     known = _known(gateway, viewer, {name for one, _ in nearest for name in (one.id, one.parent_id) if name})
-    members = tuple(Member(job, depth, _changes(job, known)) for job, depth in shown)
+    titles = cluster_titles(gateway.configuration)
+    members = tuple(Member(job, depth, _changes(job, known, titles)) for job, depth in shown)
     return Tree(members, len(ordered) - len(shown))
 
 
@@ -76,8 +78,8 @@ def _known(gateway: Gateway, viewer: Viewer, ids: set[str]) -> Mapping[str, JobV
     return found
 
 
-def _changes(job: JobSummary, known: Mapping[str, JobView]) -> tuple[Change, ...] | None:
+def _changes(job: JobSummary, known: Mapping[str, JobView], titles: Mapping[str, str]) -> tuple[Change, ...] | None:
     parent, child = known.get(job.parent_id or ""), known.get(job.id)
     if parent is None or child is None:
         return None
-    return changes_between(parent, child, Application.from_json(child.definition))
+    return changes_between(parent, child, Application.from_json(child.definition), titles)

@@ -12,10 +12,12 @@ from itertools import groupby
 from isthmus.application import Application, FileRule, Input, Json
 from isthmus.application.inputs import range_text
 from isthmus.errors import InputFault
-from isthmus.portal.formdata import NO, YES, Texts, takes_paragraphs, texts_of_value, value_of_texts
+from isthmus.portal.formtexts import NO, YES, Texts, takes_paragraphs, texts_of_value, value_of_texts
 from isthmus.portal.patterns import pattern_words
 
 MOST_RADIOS = 4
+_NUMBER_WORDS = {"number": "write it with a point, like 4.5", "integer": "write digits alone, like 10000"}
+"""A comma is never guessed at: 4,500 is four and a half to one reader and four thousand five hundred to another."""
 LONGEST_PLAIN = 200
 """A text that may have more characters, and several lines, is given room for them."""
 
@@ -75,9 +77,7 @@ class Field:
     hint: str = ""
     usual: str = ""
     required: bool = False
-    least: Json = None
-    most: Json = None
-    step: str = "any"
+    is_whole: bool = False
     rows: int = 3
     longest: int | None = None
     rule: FileRule | None = None
@@ -91,8 +91,16 @@ class Field:
     @property
     def described_by(self) -> str:
         """The ids of all that is said of the field."""
-        parts = (("help", self.help), ("hint", self.hint or self.usual), ("was", self.was), ("fault", True))
+        parts = (("help", self.help), ("hint", self.hint_words), ("was", self.was), ("fault", True))
         return " ".join(f"{self.id}-{part}" for part, there in parts if there)
+
+    @property
+    def hint_words(self) -> str:
+        """What stands below the field: what is permitted, and what is usual."""
+        how = {Control.LINES: "One a line.", Control.PARAGRAPHS: "One in each box; empty boxes don't count."}
+        permitted = f"{self.hint[:1].upper()}{self.hint[1:]}." if self.hint else ""
+        usual = f"Usually {self.usual}." if self.usual else ""
+        return " ".join(part for part in (how.get(self.control, ""), permitted, usual) if part)
 
     @property
     def is_set(self) -> bool:
@@ -108,7 +116,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FieldGroup:
     """Fields under one heading; those in `advanced` are folded away unless `is_open`."""
 
     title: str
@@ -122,13 +130,13 @@ class Group:
 
 def groups(
     application: Application, texts: Texts, faults: Mapping[str, str], earlier: Earlier | None = None
-) -> tuple[Group, ...]:
+) -> tuple[FieldGroup, ...]:
     """The definition's inputs in their groups; `earlier` is the job that is submitted again."""
     drawn = []
     for title, found in groupby(_together(application.inputs), key=lambda one: one.group):
         pairs = [(one, field_of(one, texts, faults, earlier)) for one in found]
         plain = tuple(field for one, field in pairs if not one.advanced)
-        drawn.append(Group(title, plain, tuple(field for one, field in pairs if one.advanced)))
+        drawn.append(FieldGroup(title, plain, tuple(field for one, field in pairs if one.advanced)))
     return tuple(drawn)
 
 
@@ -162,9 +170,7 @@ def field_of(found: Input, texts: Texts, faults: Mapping[str, str], earlier: Ear
         hint="" if control is Control.CHECKBOXES else hint(found),
         usual=_usual(found, control),
         required=found.required,
-        least=found.schema.get("minimum", found.schema.get("exclusiveMinimum")),
-        most=found.schema.get("maximum", found.schema.get("exclusiveMaximum")),
-        step="1" if found.type == "integer" else "any",
+        is_whole=found.type == "integer",
         rows=min(max(text.count("\n") + 2, 3), 20),
         longest=_whole(found.schema.get("maxLength")) if control in (Control.TEXT, Control.LONG_TEXT) else None,
         rule=found.file,
@@ -219,12 +225,11 @@ def control_of(found: Input, given: Sequence[str]) -> Control:
     if choices := choices_of(found.schema):
         many = len(choices) > MOST_RADIOS or any(len(choice) > 40 for choice in choices)
         return Control.SELECT if many or not found.required else Control.RADIOS
-    text = plain(found, given)
     if found.type in ("number", "integer"):
-        # A browser shows nothing for what is no number, and what somebody typed would be lost.
-        return Control.NUMBER if _is_number(text) else Control.TEXT
+        return Control.NUMBER
     if found.schema.get("multiline"):
         return Control.LONG_TEXT
+    text = plain(found, given)
     is_date = found.schema.get("format") == "date" and (not text or re.fullmatch(r"\d{4}-\d\d-\d\d", text))
     return Control.DATE if is_date else Control.TEXT
 
@@ -325,6 +330,8 @@ def fault_words(application: Application, fault: InputFault) -> str:
     said = fault.message
     if fault.code == "missing":
         said = "choose a file" if fault.field.startswith("files.") else "this is needed: fill it in"
+    elif fault.code == "wrong_type" and said.endswith("not a text") and found and found.type in _NUMBER_WORDS:
+        said = f"{said}: {_NUMBER_WORDS[found.type]}"
     elif fault.code == "wrong_form" and found is not None:
         pattern = (_items(found) if found.type == "array" else found.schema).get("pattern")
         form = pattern_words(pattern) if isinstance(pattern, str) else ""
@@ -341,7 +348,3 @@ def _items(found: Input) -> Mapping[str, Json]:
 
 def _whole(value: Json) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def _is_number(text: str) -> bool:
-    return not text or re.fullmatch(r"-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?", text, re.ASCII) is not None

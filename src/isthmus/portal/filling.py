@@ -17,14 +17,29 @@ from isthmus.application.encoding import canonical
 from isthmus.errors import InputFault
 from isthmus.gateway import Key
 from isthmus.gateway.catalogue import Entry
-from isthmus.gateway.clusters import KnownCluster
+from isthmus.gateway.clusters import KnownCluster, Limits
 from isthmus.job import Resources
-from isthmus.portal.checking import Look, look
+from isthmus.portal.amounts import LABELS, amount_words, same_amount, text_of_amount
+from isthmus.portal.changes import Change
+from isthmus.portal.checking import OTHER_LABELS, Look, look
 from isthmus.portal.chosen import Chooser, ChosenFile
-from isthmus.portal.fields import Control, Earlier, Field, Group, Was, fault_words, filled, groups, name_of, same, words
-from isthmus.portal.formdata import Said, Texts, read, same_amount, text_of_amount, texts_of_value
-from isthmus.portal.reading import Form
-from isthmus.portal.rendering import duration, size
+from isthmus.portal.fields import (
+    Control,
+    Earlier,
+    Field,
+    FieldGroup,
+    Was,
+    fault_words,
+    filled,
+    groups,
+    name_of,
+    same,
+    words,
+)
+from isthmus.portal.formtexts import Said, Texts, last, read, texts_of_value
+from isthmus.portal.naming import read_labels, write_labels
+from isthmus.portal.rendering import cluster_titles, size
+from isthmus.portal.sentform import Form
 from isthmus.portal.visitor import Visitor
 from isthmus.store import Upload
 from isthmus.store.views import JobView
@@ -32,15 +47,8 @@ from isthmus.store.views import JobView
 MIB = 1024 * 1024
 _OWN = frozenset({"csrf", "key"})
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_USUAL = "what the application says"
 
-RESOURCE_LABELS = {
-    ResourceName.CPUS: "CPUs",
-    ResourceName.MEMORY_MIB: "Memory",
-    ResourceName.GPUS: "GPUs",
-    ResourceName.WALLTIME_S: "Longest run time",
-    ResourceName.NODES: "Nodes",
-    ResourceName.PROCESSES_PER_NODE: "Processes on each node",
-}
 _AS_WRITTEN = {
     ResourceName.WALLTIME_S: "written like 90m, 1h30m or 1:30:00",
     ResourceName.MEMORY_MIB: "written like 512MiB or 4GiB",
@@ -55,16 +63,6 @@ class Parent:
     texts: Texts
     asked: Mapping[str, Json]
     is_own: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One field in which the form differs from the job it was made from."""
-
-    field: str
-    label: str
-    was: str
-    now: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def drawn(filling: Filling, texts: Texts, found: Look, faults: tuple[InputFault,
         "before": before,
         "places": list(_places(filling, texts)),
         "chosen_by_gateway": found.cluster,
-        "text": {name: next(iter(given[-1:]), "") for name, given in texts.items()},
+        "text": {name: last(texts, name) for name in texts},
         "letters": texts.get("notices", ()),
         "projects": filling.visitor.gateway.store.projects(filling.visitor.viewer),
         "faults": said,
@@ -218,13 +216,12 @@ def _under_fields(files: Mapping[str, tuple[ChosenFile, ...]]) -> dict[str, tupl
 
 
 def _summary(
-    said: Mapping[str, str], shown: tuple[Group, ...], resources: tuple[Field, ...]
+    said: Mapping[str, str], shown: tuple[FieldGroup, ...], resources: tuple[Field, ...]
 ) -> list[tuple[str, str, str]]:
     """Where each fault is (an id on the page, or nothing), its field's label, and the fault."""
     fields = [one for group in shown for one in (*group.fields, *group.advanced)] + list(resources)
     known = {one.name: (one.id, one.label) for one in fields}
-    others = {"cluster": "Cluster", "name": "Name of the job", "labels": "Labels", "project": "Project"}
-    known |= {name: (name, label) for name, label in others.items()}
+    known |= {name: (name, label) for name, label in OTHER_LABELS.items()}
     in_order = sorted(said, key=lambda name: list(known).index(name) if name in known else len(known))
     return [(*known.get(name, ("", name)), said[name]) for name in in_order]
 
@@ -237,44 +234,63 @@ def gets(resources: Resources | None) -> dict[str, str]:
     return {f"resources.{name}": amount_words(name, amount) for name, amount in amounts.items() if amount is not None}
 
 
-def amount_words(name: str, amount: int) -> str:
-    if name == ResourceName.WALLTIME_S:
-        return duration(amount) if amount >= 10 else f"{amount} s"
-    if name == ResourceName.MEMORY_MIB:
-        return f"{amount // 1024} GiB" if amount and amount % 1024 == 0 else f"{amount} MiB"
-    return str(amount)
-
-
 def _resource_field(rule: ResourceRule, texts: Texts, said: Mapping[str, str], filling: Filling) -> Field:
     name = f"resources.{rule.name}"
-    text = next(iter(texts.get(name, ())[-1:]), "")
-    is_count = rule.name not in _AS_WRITTEN
-    most = "" if rule.max is None else f" to {amount_words(rule.name, rule.max)}"
-    least = amount_words(rule.name, rule.min)
-    permitted = f"{least}{most}" if most else f"at least {least}"
-    follows = "follows from the inputs if left empty" if rule.computed else ""
+    text = last(texts, name)
     was = None
     if filling.parent is not None:
         asked = filling.parent.asked.get(rule.name)
         before = text_of_amount(rule.name, asked)
-        was = Was(before or "what the program says", f'["{before}"]', not same_amount(rule.name, text, asked))
+        was = Was(before or _USUAL, f'["{before}"]', not same_amount(rule.name, text, asked))
     return Field(
         name=name,
-        label=RESOURCE_LABELS[rule.name],
-        control=Control.NUMBER if is_count and (not text or text.isdecimal()) else Control.TEXT,
+        label=LABELS[rule.name],
+        control=Control.TEXT if rule.name in _AS_WRITTEN else Control.NUMBER,
         text=text,
-        hint=", ".join(part for part in (permitted, _AS_WRITTEN.get(rule.name, ""), follows) if part),
+        hint=_resource_hint(rule, _most(rule, texts, filling)),
         usual="" if rule.computed else amount_words(rule.name, rule.default),
-        least=rule.min,
-        most=rule.max,
-        step="1",
+        is_whole=True,
         fault=said.get(name, ""),
         was=was,
     )
 
 
+def permits(filling: Filling, texts: Texts) -> dict[str, str]:
+    """What is permitted of each resource on the chosen cluster, under the fields' names, as the form says it."""
+    fields = (_resource_field(rule, texts, {}, filling) for rule in filling.application.resources)
+    return {one.name: one.hint_words for one in fields}
+
+
+def _resource_hint(rule: ResourceRule, most: int | None) -> str:
+    least = amount_words(rule.name, rule.min)
+    permitted = f"at least {least}" if most is None else f"{least} to {amount_words(rule.name, most)}"
+    follows = "follows from the inputs if left empty" if rule.computed else ""
+    return ", ".join(part for part in (permitted, _AS_WRITTEN.get(rule.name, ""), follows) if part)
+
+
+def _most(rule: ResourceRule, texts: Texts, filling: Filling) -> int | None:
+    """The most that the application permits and the chosen cluster has; of several to choose from, the largest."""
+    chosen = filling.clusters.get(last(texts, "cluster"))
+    fit = [chosen] if chosen else [one for one in filling.clusters.values() if one.refusal(filling.application) is None]
+    there = [_there(rule.name, one.limits) for one in fit]
+    known = [amount for amount in there if amount is not None]
+    if not known or len(known) < len(there):
+        return rule.max
+    return max(known) if rule.max is None else min(rule.max, max(known))
+
+
+def _there(name: ResourceName, limits: Limits) -> int | None:
+    known = {
+        ResourceName.CPUS: limits.cpus,
+        ResourceName.MEMORY_MIB: limits.memory_mib,
+        ResourceName.GPUS: limits.gpus,
+        ResourceName.NODES: limits.nodes,
+    }
+    return known.get(name)
+
+
 def _places(filling: Filling, texts: Texts) -> Iterator[Place]:
-    chosen = next(iter(texts.get("cluster", ())[-1:]), "")
+    chosen = last(texts, "cluster")
     for cluster in filling.clusters.values():
         refusal = cluster.refusal(filling.application)
         refused = "" if refusal is None else refusal[1]
@@ -304,21 +320,42 @@ def _changes(filling: Filling, parent: Parent, texts: Texts) -> Iterator[Change]
                 yield Change(name, found.label, _names(filling, was), _names(filling, now))
             else:
                 yield Change(name, found.label, words(found, was), words(found, now))
-    for rule in filling.application.resources:
-        name = f"resources.{rule.name}"
-        text, asked = next(iter(texts.get(name, ())[-1:]), "").strip(), parent.asked.get(rule.name)
-        if not same_amount(rule.name, text, asked):
-            usual = "what the program says"
-            before = text_of_amount(rule.name, asked) or usual
-            yield Change(name, RESOURCE_LABELS[rule.name], before, text or usual)
-    for name, label in (("cluster", "Cluster"), ("name", "Name of the job"), ("labels", "Labels")):
-        was_one, now_one = (next(iter(one.get(name, ())[-1:]), "").strip() for one in (parent.texts, texts))
-        if was_one != now_one and (now_one or name == "labels"):
-            yield Change(name, label, was_one or "none", now_one or "none")
+    yield from _resource_changes(filling, parent, texts)
+    yield from _plain_changes(filling, parent, texts)
     if parent.job.digest != filling.entry.digest:
         before, now_version = parent.job.version, filling.application.version
         again = " as it is now" if before == now_version else ""
-        yield Change("version", "Version of the program", before, f"{now_version}{again}")
+        yield Change("version", "Version of the application", before, f"{now_version}{again}")
+
+
+def _resource_changes(filling: Filling, parent: Parent, texts: Texts) -> Iterator[Change]:
+    for rule in filling.application.resources:
+        name = f"resources.{rule.name}"
+        text, asked = last(texts, name).strip(), parent.asked.get(rule.name)
+        if not same_amount(rule.name, text, asked):
+            before = text_of_amount(rule.name, asked) or _USUAL
+            yield Change(name, LABELS[rule.name], before, text or _USUAL)
+    for dropped in dropped_resources(filling.application, parent.asked):
+        before = text_of_amount(dropped, parent.asked[dropped])
+        yield Change(f"resources.{dropped}", LABELS[dropped], before, "not asked for: this version has no say in it")
+
+
+def dropped_resources(application: Application, asked: Mapping[str, Json]) -> list[str]:
+    """What was asked for and can't be asked of this version any more."""
+    return [name for name in asked if name in tuple(ResourceName) and application.resource(ResourceName(name)) is None]
+
+
+def _plain_changes(filling: Filling, parent: Parent, texts: Texts) -> Iterator[Change]:
+    was, now = (last(one, "name").strip() for one in (parent.texts, texts))
+    if now and now not in (was, last(filling.start, "name")):  # the name that we suggest is no change of theirs
+        yield Change("name", "Name of the job", was, now)
+    was, now = (last(one, "cluster").strip() for one in (parent.texts, texts))
+    if was != now and now:
+        titles = cluster_titles(filling.visitor.gateway.configuration)
+        yield Change("cluster", "Cluster", titles.get(was, was), titles.get(now, now))
+    had, has = (read_labels(last(one, "labels")) for one in (parent.texts, texts))
+    if {*had} != {*has}:
+        yield Change("labels", "Labels", write_labels(had) or "none", write_labels(has) or "none")
 
 
 def _names(filling: Filling, texts: tuple[str, ...]) -> str:

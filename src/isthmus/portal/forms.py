@@ -7,7 +7,8 @@ and how it is sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -30,15 +31,17 @@ from isthmus.portal.filling import (
     blank,
     drawn,
     gets,
+    permits,
     texts_of_draft,
     texts_of_example,
     texts_of_form,
     usual_notices,
 )
-from isthmus.portal.formdata import Texts
-from isthmus.portal.reading import Form, with_form
+from isthmus.portal.formtexts import Texts
 from isthmus.portal.rendering import page
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.visitor import Visitor, visitor_of
+from isthmus.store import CopiedFrom, Upload
 from isthmus.store.drafts import Draft
 
 RECENT_UPLOADS = 200
@@ -63,20 +66,26 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
         """The form: the draft of earlier, or as it is at first."""
         filling = kind.open(request)
         draft = None if "example" in request.query_params else _draft_of(filling)
-        texts = dict(filling.start) if draft is None else {**filling.start, **texts_of_draft(draft.body)}
-        return _drawn(request, filling, texts, draft_at=None if draft is None else draft.updated_at)
+        if draft is None:
+            return _drawn(request, filling, dict(filling.start))
+        texts = {**filling.start, **texts_of_draft(draft.body)}
+        found = filling.look(texts)
+        marks = [fault for fault in found.faults if fault.code != "missing"]  # what was not come to yet is no fault
+        return _drawn(request, filling, texts, marks, draft_at=draft.updated_at, found=found)
 
     def send(request: Request, form: Form) -> Response:
         """The job is there and shown, or the form is shown again with what is wrong."""
         filling, texts = kind.open(request), texts_of_form(form)
         found = filling.look(texts)
         if found.faults:
+            _keep(filling, texts)
             return _drawn(request, filling, texts, found.faults, form.get("key"), status=422, found=found)
         try:
             job_id = kind.send(filling, texts, filling.key(form.get("key"), texts))
         except IsthmusError as error:
             faults = error.faults if isinstance(error, InvalidInput) else ()
             refusal = "" if faults else error.message
+            _keep(filling, texts)
             return _drawn(request, filling, texts, faults, form.get("key"), status=status_of(error), refusal=refusal)
         filling.visitor.gateway.store.drop_draft(filling.visitor.viewer, filling.draft_key)
         return RedirectResponse(f"/jobs/{job_id}", 303)
@@ -89,10 +98,11 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
             {
                 "faults": {fault.field: fault_words(filling.application, fault) for fault in found.faults},
                 "gets": gets(found.resources),
+                "permits": permits(filling, texts),
                 "script": found.script,
                 "script_words": found.script_words,
                 "changes": [
-                    {"field": one.field, "label": one.label, "was": one.was, "now": one.now}
+                    {"field": one.field, "label": one.label, "was": one.before, "now": one.after}
                     for one in filling.changes(texts)
                 ],
             }
@@ -102,8 +112,7 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
         """The draft is kept."""
         filling, texts = kind.open(request), texts_of_form(form)
         try:
-            body: Json = {"texts": {name: list(given) for name, given in texts.items()}}
-            filling.visitor.gateway.store.put_draft(filling.visitor.viewer, filling.draft_key, body)
+            _put_draft(filling, texts)
         except InvalidInput as refused:
             return JSONResponse({"message": refused.message}, 422)
         return JSONResponse({"saved_at": time.time()})
@@ -125,6 +134,17 @@ def routes_at(path: str, kind: Kind) -> list[Route]:
 
 def _draft_of(filling: Filling) -> Draft | None:
     return filling.visitor.gateway.store.draft(filling.visitor.viewer, filling.draft_key)
+
+
+def _put_draft(filling: Filling, texts: Texts) -> None:
+    body: Json = {"texts": {name: list(given) for name, given in texts.items()}}
+    filling.visitor.gateway.store.put_draft(filling.visitor.viewer, filling.draft_key, body)
+
+
+def _keep(filling: Filling, texts: Texts) -> None:
+    """What was sent and refused is the draft, so that reloading the page loses none of it; unless the store is away."""
+    with suppress(IsthmusError):
+        _put_draft(filling, texts)
 
 
 def _drawn(
@@ -152,10 +172,11 @@ def open_new(request: Request) -> Filling:
     entry = listing.find(name, version)
     notices = usual_notices(visitor)
     example = _example(entry.application, request.query_params.get("example"))
-    start = blank(entry.application, notices)
+    start, missing = blank(entry.application, notices), list[str]()
     if example is not None:
         uploads = visitor.gateway.store.uploads(visitor.viewer, RECENT_UPLOADS)
         start |= texts_of_example(entry.application, example, uploads)
+        missing = _missing_files(example, uploads)
     return Filling(
         visitor=visitor,
         entry=entry,
@@ -168,7 +189,7 @@ def open_new(request: Request) -> Filling:
         more={
             "versions": listing.entries[name],
             "example": example,
-            "missing_files": _missing_files(example, start),
+            "missing_files": missing,
             "closed": closed_words(entry, visitor.is_administrator),
         },
     )
@@ -181,16 +202,10 @@ def _example(application: Application, name: str | None) -> Example | None:
     return found
 
 
-def _missing_files(example: Example | None, start: Texts) -> list[str]:
+def _missing_files(example: Example, uploads: Sequence[Upload]) -> list[str]:
     """The files of the example that were not sent before."""
-    if example is None:
-        return []
-    return [
-        one
-        for name, names in example.files.items()
-        for one in names
-        if len(start.get(f"files.{name}", ())) < len(names)
-    ]
+    sent = {upload.name for upload in uploads}
+    return [one for names in example.files.values() for one in names if one not in sent]
 
 
 def acting(visitor: Visitor, entry: Entry) -> By:
@@ -200,8 +215,8 @@ def acting(visitor: Visitor, entry: Entry) -> By:
 
 
 def send_new(filling: Filling, texts: Texts, key: Key | None) -> str:
-    """A new job of what the form says."""
-    said = filling.said(texts)
+    """A new job of what the form says; one that was filled in from somebody else's job tells so."""
+    said, parent = filling.said(texts), filling.parent
     chosen = {name: references(filling.chooser, files, filling.visitor.viewer) for name, files in said.files.items()}
     request = JobRequest(
         application=filling.application.name,
@@ -214,6 +229,7 @@ def send_new(filling: Filling, texts: Texts, key: Key | None) -> str:
         resources=said.resources,
         notices=said.notices,
         project=said.project,
+        copied_from=None if parent is None else CopiedFrom(parent.job.owner, parent.job.id),
     )
     return filling.visitor.gateway.submit(acting(filling.visitor, filling.entry), request, key).job.id
 

@@ -11,16 +11,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from isthmus.job import JobState
+from isthmus.portal.jobfilter import GROUPS, total
 from isthmus.portal.rendering import page
 from isthmus.portal.visitor import Visitor, visitor_of
-from isthmus.store.listing import Count, JobSummary, ListQuery, Sort
+from isthmus.store.listing import JobSummary, ListQuery, Sort
 
 RECENT_S = 7 * 24 * 3600.0
 FEW = 8
 
-RUNNING = (JobState.RUNNING, JobState.STAGING_OUT)
-WAITING = (JobState.ACCEPTED, JobState.STAGING_IN, JobState.SUBMITTING, JobState.QUEUED)
-ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+RUNNING, WAITING = GROUPS["Running"], GROUPS["Waiting"]
+ENDED = (*GROUPS["Completed"], *GROUPS["Failed"], *GROUPS["Cancelled"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ def _lists(visitor: Visitor) -> Mapping[str, object]:
         "ended": ended,
         "needs": list(_needs(visitor, ended)),
         "counts": {
-            "running": _total(counts, RUNNING),
-            "waiting": _total(counts, WAITING),
-            "ended": _total(counts, ENDED),
+            "running": total(counts, RUNNING),
+            "waiting": total(counts, WAITING),
+            "ended": total(counts, ENDED),
         },
+        "states": {"running": RUNNING, "waiting": WAITING, "ended": ENDED},
         "now": time.time(),
     }
 
@@ -63,11 +64,6 @@ def _jobs(visitor: Visitor, states: tuple[JobState, ...], sort: Sort) -> tuple[J
     """The newest few. States that few jobs are in are found quickly only in the order of creation."""
     query = ListQuery(states=states, sort=sort, limit=FEW)
     return visitor.gateway.store.page(visitor.viewer, query).jobs
-
-
-def _total(counts: Mapping[JobState, Count], states: tuple[JobState, ...]) -> str:
-    found = [counts[state] for state in states]
-    return f"{sum(one.n for one in found):,}{'' if all(one.exact for one in found) else '+'}"
 
 
 def _needs(visitor: Visitor, ended: tuple[JobSummary, ...]) -> Iterator[Need]:
@@ -80,9 +76,9 @@ def _needs(visitor: Visitor, ended: tuple[JobSummary, ...]) -> Iterator[Need]:
         yield Need(f"The application file {broken.source} is broken", "/admin/applications", "See the fault")
     for cluster in visitor.gateway.clusters().values():
         if cluster.closed_reason:
-            yield Need(f"Cluster {cluster.name} takes no new jobs: {cluster.closed_reason}", "/clusters", "Look at it")
+            yield Need(f"Cluster {cluster.title} takes no new jobs: {cluster.closed_reason}", "/clusters", "Look at it")
         elif cluster.contact_lost_since is not None:
-            yield Need(f"Cluster {cluster.name} does not answer", "/clusters", "Look at it")
+            yield Need(f"Cluster {cluster.title} does not answer", "/clusters", "Look at it")
 
 
 routes = [Route("/", show_home, methods=["GET"]), Route("/part/lists", show_lists, methods=["GET"])]

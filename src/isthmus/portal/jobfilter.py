@@ -66,6 +66,11 @@ class Filter:
         return any(asked) or self.first is not None or self.last is not None
 
     @property
+    def narrows_beyond_states(self) -> bool:
+        """Whether it leaves jobs out that have the states asked for."""
+        return self.without_states.narrows or self.archived
+
+    @property
     def cleared(self) -> Filter:
         """The same list in the same order with nothing left out."""
         return Filter(archived=self.archived, sort=self.sort, descending=self.descending)

@@ -6,31 +6,25 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from isthmus.application import Application, Json
+from isthmus.application import Application, Json, ResourceName
 from isthmus.errors import Conflict, IsthmusError, NotFound
 from isthmus.gateway import Stream
 from isthmus.gateway.submission import files_by_input
 from isthmus.job import Cause, JobState
 from isthmus.portal.advice import advice_for
+from isthmus.portal.amounts import LABELS, amount_words
+from isthmus.portal.history import event_line, history_of
 from isthmus.portal.logpage import LogText, tail
+from isthmus.portal.naming import write_labels
 from isthmus.portal.opened import Opened
 from isthmus.portal.outputs import groups_of
-from isthmus.portal.rendering import duration
-from isthmus.portal.timeline import event_words, timeline_of
-from isthmus.store.history import EventRow
+from isthmus.portal.rendering import duration, memory_words
+from isthmus.portal.timeline import timeline_of
 from isthmus.store.records import JobInput
 from isthmus.store.views import JobView
 
-MAX_EVENTS = 2000
-
-_EVENTS = {
-    "accepted": "Accepted",
-    "state": "New state",
-    "waiting": "Waits",
-    "cancel_requested": "Cancelling asked for",
-    "changed": "Changed",
-    "deleted": "Deleted",
-}
+LAST_LINES = 5
+"""How much of a failed job's stderr stands beside how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +41,24 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class ResourceRow:
-    """One resource: what was asked for and, where it is known, what was used."""
+    """One resource: what was asked for and, where it is known, what was used.
+
+    While the program runs, its time is counted on from `since`, out of `most_s`.
+    """
 
     label: str
     asked: str
     used: str = ""
     share: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EventLine:
-    """One line of the history; `by` is who did it, empty for the gateway itself."""
-
-    at: float
-    title: str
-    state: JobState | None
-    words: tuple[str, ...]
-    by: str
+    since: float | None = None
+    most_s: int | None = None
 
 
 def context_of(opened: Opened, stream: Stream | None = None, *, with_log: bool = False) -> dict[str, object]:
     """The page's values. NotFound: the job is not shown to this reader."""
     job = opened.job()
     application = Application.from_json(job.definition)
-    events = opened.gateway.store.events_of(opened.access.viewer, job.id, MAX_EVENTS)
+    history = history_of(opened.gateway, opened.access.viewer, job.id)
     now = time.time()
     chosen = stream or usual_stream(job)
     why = opened.gateway.why(job)
@@ -80,7 +68,9 @@ def context_of(opened: Opened, stream: Stream | None = None, *, with_log: bool =
         "may_change": opened.may_change and job.deleted_at is None,
         "has_account": opened.visitor is not None,
         "faults": {},
-        "given": {"name": job.name, "labels": "\n".join(job.labels)},
+        "collides": False,
+        "stored": stored_texts(job),
+        "given": stored_texts(job),
         "is_mine": opened.is_mine,
         "as_administrator": opened.as_administrator,
         "application": application,
@@ -88,18 +78,27 @@ def context_of(opened: Opened, stream: Stream | None = None, *, with_log: bool =
         "why": why[0],
         "why_more": why[1:],
         "advice": advice_for(job, application, may_act=opened.may_change),
-        "timeline": timeline_of(job.created_at, events, now),
+        "timeline": timeline_of(job.created_at, history.told, now),
         "now": now,
         "inputs": tuple(input_rows(job, application)),
         "resources": tuple(resource_rows(job, now)),
+        "measured_later": _is_measured_later(job),
+        "origin_href": origin_href(opened, job),
+        "complaints": complaints(opened, job),
         "groups": groups_of(job, application),
         "logs": [one for one in job.outputs if one.name in tuple(Stream)],
         "stream": chosen,
         "log": log_of(opened, job, chosen) if with_log else None,
         "streams": tuple(Stream),
-        "events": tuple(_line(row, job) for row in events),
+        "history": history,
+        "events": tuple(event_line(row, job) for row in history.newest),
         "live": live_address(opened, job),
     }
+
+
+def stored_texts(job: JobView) -> dict[str, str]:
+    """The job's name and labels as a form holds them."""
+    return {"name": job.name, "labels": write_labels(job.labels)}
 
 
 def usual_stream(job: JobView) -> Stream:
@@ -115,6 +114,25 @@ def log_of(opened: Opened, job: JobView, stream: Stream) -> LogText:
         return tail(opened.gateway, opened.access.viewer, job.id, stream)
     except NotFound:
         return LogText(stream, "", 0, 0, True, 1)
+
+
+def complaints(opened: Opened, job: JobView) -> tuple[str, ...]:
+    """The last lines that a failed job's program wrote to stderr, as `isthmus why` has them; few of them."""
+    if job.state is not JobState.FAILED or job.deleted_at is not None:
+        return ()
+    lines = [line.rstrip() for line in log_of(opened, job, Stream.STDERR).lines]
+    return tuple([line for line in lines if line][-LAST_LINES:])
+
+
+def origin_href(opened: Opened, job: JobView) -> str:
+    """Where the other's job is that this one was made from; empty where the reader may not see that."""
+    if job.copied_from is None or opened.visitor is None:
+        return ""
+    try:
+        opened.gateway.store.shown(opened.visitor.caller.viewer, job.copied_from.job_id)
+    except NotFound:
+        return ""
+    return f"/jobs/{job.copied_from.job_id}"
 
 
 def live_address(opened: Opened, job: JobView) -> str:
@@ -159,51 +177,45 @@ def resource_rows(job: JobView, now: float) -> Iterator[ResourceRow]:
     asked, attempt = job.resources, job.attempts[-1] if job.attempts else None
     end = attempt.ended_at or now if attempt else now
     ran_s = max(end - attempt.started_at, 0) if attempt and attempt.started_at else None
+    runs = attempt is not None and attempt.ended_at is None and job.state is JobState.RUNNING
     yield ResourceRow(
-        "Time",
-        duration(asked.walltime_s),
+        LABELS[ResourceName.WALLTIME_S],
+        amount_words(ResourceName.WALLTIME_S, asked.walltime_s),
         f"{duration(ran_s)}" if ran_s is not None else "",
         None if ran_s is None else ran_s / asked.walltime_s,
+        since=attempt.started_at if attempt and runs else None,
+        most_s=asked.walltime_s,
     )
-    yield ResourceRow(
-        "Processors", str(asked.total_cpus), *_cpu(attempt.cpu_s if attempt else None, ran_s, asked.total_cpus)
-    )
+    cpu = _cpu(attempt.cpu_s if attempt else None, ran_s, asked.total_cpus)
+    yield ResourceRow(LABELS[ResourceName.CPUS], str(asked.total_cpus), *cpu)
     memory = asked.memory_mib
     peak = attempt.peak_memory_mib if attempt else None
     yield ResourceRow(
-        "Memory",
-        mebibytes(memory) if memory else "as the cluster gives",
-        f"{mebibytes(peak)} at the most" if peak is not None else "",
+        LABELS[ResourceName.MEMORY_MIB],
+        amount_words(ResourceName.MEMORY_MIB, memory) if memory else "as the cluster gives",
+        f"{memory_words(peak)} at the most" if peak is not None else "",
         peak / memory if peak is not None and memory else None,
     )
     if asked.gpus:
-        yield ResourceRow("GPUs", str(asked.gpus))
-    for label, value in (("Queue", asked.queue), ("Account", asked.account)):
+        yield ResourceRow(LABELS[ResourceName.GPUS], str(asked.gpus))
+    for name, value in (("queue", asked.queue), ("account", asked.account)):
         if value:
-            yield ResourceRow(label, value)
+            yield ResourceRow(LABELS[name], value)
+
+
+def _is_measured_later(job: JobView) -> bool:
+    """Whether its program runs and what it uses is not known before its end."""
+    return job.state is JobState.RUNNING and bool(job.attempts) and job.attempts[-1].cpu_s is None
 
 
 def _cpu(cpu_s: float | None, ran_s: float | None, cpus: int) -> tuple[str, float | None]:
     if cpu_s is None:
         return "", None
     share = cpu_s / (ran_s * cpus) if ran_s else None
-    return f"{duration(cpu_s)} of processor time", share
+    return f"{duration(cpu_s)} of CPU time", share
 
 
-def mebibytes(amount: int) -> str:
-    """MiB, or GiB where that is shorter."""
-    return f"{amount / 1024:.3g} GiB" if amount >= 1024 else f"{amount} MiB"
-
-
-# --- history ----------------------------------------------------------------------------------------------------------
-def _line(row: EventRow, job: JobView) -> EventLine:
-    state = JobState(str(row.body["to"])) if row.kind == "state" else None
-    by = row.body.get("by")
-    who = "" if by is None else job.owner if by == job.owner_id else "an administrator"
-    return EventLine(row.at, _EVENTS.get(row.kind, row.kind), state, event_words(row), who)
-
-
-def labels_of(application: Application) -> Mapping[str, tuple[str, str]]:
+def field_labels(application: Application) -> Mapping[str, tuple[str, str]]:
     """What each field of a request is called, and its unit: `inputs.x`, `files.x`."""
     part = {one.name: "files" if one.file else "inputs" for one in application.inputs}
     return {f"{part[one.name]}.{one.name}": (one.label, one.unit) for one in application.inputs}

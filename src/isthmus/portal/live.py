@@ -1,32 +1,37 @@
 """One stream of events a page: what happens to the visitor's jobs, or to one job with its log.
 
-`/live` follows all of the visitor's own jobs, `/live?job=ID` one that they may read, `&log=stdout&from=N` its log from
-byte N. `after` (or Last-Event-ID) names the last event that was seen, so nothing is missed after a lost connection.
+`/live` follows all of the visitor's own jobs, `/live?job=ID` one that they may read, with their other
+jobs if it is their own, whose page names them, `&log=stdout&from=N` its log from byte N. `after` (or
+Last-Event-ID) names the last event that was seen, so nothing is missed after a lost connection.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from isthmus.api.documents import event_document
 from isthmus.api.services import Services
-from isthmus.api.streams import position_of
+from isthmus.api.streams import EventStream, position_of
 from isthmus.errors import InvalidInput, IsthmusError, NotFound, NotSignedIn
 from isthmus.gateway import Gateway, Stream
 from isthmus.gateway.logs import LogPiece
+from isthmus.gateway.sharing import Right
+from isthmus.portal.logpage import decoded
+from isthmus.portal.notices import MOST_DIGITS
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store.history import EventRow, Position
 from isthmus.store.records import Viewer
+from isthmus.store.views import JobView
 
 PULSE_S = 15.0
 """How often a silent stream says that it lives, and whether its reader may still read is looked up."""
@@ -38,38 +43,58 @@ PIECE = 64 * 1024
 MOST_AT_ONCE = 16
 """Pieces of a log that are sent before events get their turn."""
 
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
 
 @dataclass(slots=True)
 class _Log:
-    """The log that a page follows, and how far it was sent."""
+    """The log that a page follows, and how far it was sent.
+
+    `job` is as of the last event or check: where its log is changes with an event only, so a look at the log costs
+    the store nothing.
+    """
 
     job_id: str
     stream: Stream
     offset: int
     complete: bool = False
+    job: JobView | None = None
 
 
 async def stream(request: Request) -> Response:
     """Events until the page goes away. NotFound: no such job for the visitor; InvalidInput."""
     visitor = visitor_of(request)
     job_id = request.query_params.get("job")
-    viewer = visitor.viewer
+    viewer, is_own = visitor.viewer, True
     if job_id is not None:
-        viewer = (await anyio.to_thread.run_sync(visitor.access, job_id)).viewer
-    return await streamed(request, visitor.services, viewer, job_id, partial(_may_go_on, visitor, job_id))
+        access = await anyio.to_thread.run_sync(visitor.access, job_id)
+        is_own = access.via is Right.OWNER
+        viewer = visitor.viewer if is_own else access.viewer
+    may_go_on = partial(_may_go_on, visitor, job_id)
+    return await streamed(request, visitor.services, viewer, job_id, may_go_on, with_others=is_own)
 
 
 async def streamed(
-    request: Request, services: Services, viewer: Viewer, job_id: str | None, may_go_on: Callable[[], bool]
+    request: Request,
+    services: Services,
+    viewer: Viewer,
+    job_id: str | None,
+    may_go_on: Callable[[], bool],
+    *,
+    with_others: bool = False,
 ) -> Response:
-    """Events for this viewer while `may_go_on`, asked every now and then, says so; the request says from where."""
+    """Events for this viewer while `may_go_on`, asked every now and then, says so; the request says from where.
+
+    They are the job's, and `with_others` those of all that the viewer sees.
+    """
     after = await anyio.to_thread.run_sync(_after, request, services)
     log = _log(request, job_id)
-    return StreamingResponse(
-        _lines(services, viewer, after, job_id, log, may_go_on), 200, _HEADERS, "text/event-stream"
-    )
+    only = None if with_others else job_id
+    return EventStream(_lines(services, viewer, after, only, log, may_go_on), _place(request, services))
+
+
+def _place(request: Request, services: Services) -> AbstractContextManager[None]:
+    """What the stream counts against: the link that it was asked by, or its visitor."""
+    link = request.path_params.get("link")
+    return services.streams.of_user(visitor_of(request).user_id) if link is None else services.streams.of_link(link)
 
 
 def _after(request: Request, services: Services) -> Position | None:
@@ -84,7 +109,7 @@ def _log(request: Request, job_id: str | None) -> _Log | None:
     name, start = request.query_params.get("log"), request.query_params.get("from", "0")
     if job_id is None or name is None:
         return None
-    if name not in tuple(Stream) or not start.isdecimal() or len(start) > 18:
+    if name not in tuple(Stream) or not start.isdecimal() or len(start) > MOST_DIGITS:
         raise InvalidInput("there is no such log: reload the page")
     return _Log(job_id, Stream(name), int(start))
 
@@ -107,13 +132,21 @@ async def _lines(
         async for row in rows:
             if row is not None:
                 yield _job_event(row)
+                _look_up(log)
             elif log is None or time.monotonic() - checked_at >= CHECK_S:
                 checked_at = time.monotonic()
                 if not await anyio.to_thread.run_sync(may_go_on):
                     return
+                _look_up(log)
                 yield _event("pulse", {})  # no comment: scripts never see those, and must hear that the stream lives
             async for line in _log_lines(services.gateway, viewer, log):
                 yield line
+
+
+def _look_up(log: _Log | None) -> None:
+    """Where the log is will be asked of the store before it is read again."""
+    if log is not None:
+        log.job = None
 
 
 def _may_go_on(visitor: Visitor, job_id: str | None) -> bool:
@@ -139,7 +172,7 @@ async def _log_lines(gateway: Gateway, viewer: Viewer, log: _Log | None) -> Asyn
             return
         except IsthmusError:  # the store is away: at the next look it may be back
             return
-        text, used = decoded(piece)
+        text, used = decoded(piece.content, whole=piece.complete)
         if used == 0 and not piece.complete:
             return
         log.offset, log.complete = piece.offset + used, piece.complete
@@ -158,14 +191,8 @@ async def _log_lines(gateway: Gateway, viewer: Viewer, log: _Log | None) -> Asyn
 
 
 def _piece(gateway: Gateway, viewer: Viewer, log: _Log) -> LogPiece:
-    return gateway.log(viewer, log.job_id, log.stream, log.offset, PIECE)
-
-
-def decoded(piece: LogPiece) -> tuple[str, int]:
-    """The piece as text, and how many of its bytes that took: a character cut in two waits for its rest."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(piece.content, final=piece.complete)
-    return text, len(piece.content) - len(decoder.getstate()[0])
+    log.job = log.job or gateway.with_files(viewer, log.job_id)
+    return gateway.logs.read(viewer, log.job, log.stream, log.offset, PIECE)
 
 
 def _job_event(row: EventRow) -> str:

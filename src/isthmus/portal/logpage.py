@@ -18,7 +18,7 @@ from isthmus.api.downloads import SAFE, attachment
 from isthmus.errors import InvalidInput, NotFound
 from isthmus.gateway import Gateway, Stream
 from isthmus.gateway.logs import LogPiece
-from isthmus.portal.opened import Opened, opened
+from isthmus.portal.opened import Opened, open_job
 from isthmus.store import Viewer
 
 TAIL_BYTES = 32 * 1024
@@ -113,7 +113,7 @@ def visible(line: str) -> str:
 # --- routes -----------------------------------------------------------------------------------------------------------
 def show_piece(request: Request) -> Response:
     """Lines of the log as JSON: those that end at `before`, else the last ones."""
-    job, stream = opened(request), _stream(request)
+    job, stream = open_job(request), _stream(request)
     end = request.query_params.get("before")
     viewer = job.access.viewer
     if end is None:
@@ -135,9 +135,9 @@ def show_piece(request: Request) -> Response:
 def download(request: Request) -> Response:
     """The whole log, as far as it is here, to be saved."""
     stream = _stream(request)
-    job = opened(request)
+    job = open_job(request)
     first = job.gateway.log(job.access.viewer, job.id, stream, 0, DOWNLOAD_BYTES)
-    opened(request, download=stream.value)
+    open_job(request, download=stream.value)
     headers = {**SAFE, "Content-Disposition": attachment(f"{job.id}.{stream.value}.txt")}
     return StreamingResponse(_pieces(job, stream, first), 200, headers, "text/plain; charset=utf-8")
 

@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from isthmus.errors import InvalidInput
-from isthmus.portal.reading import Form, with_form
 from isthmus.portal.rendering import page
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.visitor import visitor_of
 from isthmus.store.notices import UNSEEN_MOST
 

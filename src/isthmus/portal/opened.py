@@ -50,7 +50,7 @@ class Opened:
         return self.gateway.store.job(self.access.viewer, self.id)
 
 
-def opened(request: Request, *, download: str | None = None, opening: bool = False) -> Opened:
+def open_job(request: Request, *, download: str | None = None, opening: bool = False) -> Opened:
     """The job that the request's path names. NotFound: there is none for this reader.
 
     `download` is the file that is about to be sent, `opening` says that a link's page is shown: both are audited.
@@ -83,7 +83,7 @@ def _by_link(request: Request, download: str | None, opening: bool) -> Opened:
 
 def may_change(request: Request) -> Opened:
     """The job, which the visitor may act on. NotFound; NotAllowed: they may only read it."""
-    job = opened(request)
+    job = open_job(request)
     if not job.may_change:
         raise NotAllowed("this job was shown to you to be read; only its owner can change it")
     return job

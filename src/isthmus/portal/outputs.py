@@ -21,7 +21,7 @@ from isthmus.gateway import Stream
 from isthmus.gateway.archive import zip_pieces
 from isthmus.job import JobState
 from isthmus.portal.excerpts import TEXT_BYTES, TEXT_START_BYTES, Excerpt, excerpt, read_table
-from isthmus.portal.opened import Opened, opened
+from isthmus.portal.opened import Opened, open_job
 from isthmus.portal.rendering import page, size
 from isthmus.store.views import JobView, OutputView
 
@@ -90,7 +90,7 @@ class ShownFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class OutputGroup:
     """The files of one output of the definition; `more` are files beyond those shown."""
 
     name: str
@@ -101,12 +101,12 @@ class Group:
     missing: bool
 
 
-def groups_of(job: JobView, application: Application) -> tuple[Group, ...]:
+def groups_of(job: JobView, application: Application) -> tuple[OutputGroup, ...]:
     """Every output of the definition in its order, then whatever else was collected; logs are not among them."""
     return tuple(_groups(job, application))
 
 
-def _groups(job: JobView, application: Application) -> Iterator[Group]:
+def _groups(job: JobView, application: Application) -> Iterator[OutputGroup]:
     left = [one for one in job.outputs if one.name not in tuple(Stream)]
     collected = job.state.is_final and job.deleted_at is None
     ran = job.state is not JobState.CANCELLED and any(attempt.exit_code is not None for attempt in job.attempts)
@@ -119,9 +119,9 @@ def _groups(job: JobView, application: Application) -> Iterator[Group]:
         yield _group(name, name, Show.DOWNLOAD, [one for one in left if one.name == name], False)
 
 
-def _group(name: str, label: str, show: Show, files: Sequence[OutputView], missing: bool) -> Group:
+def _group(name: str, label: str, show: Show, files: Sequence[OutputView], missing: bool) -> OutputGroup:
     shown = tuple(_shown(label, show, one) for one in files[:MAX_SHOWN])
-    return Group(name, label, shown, tuple(files[MAX_SHOWN : MAX_SHOWN + MAX_NAMED]), len(files), missing)
+    return OutputGroup(name, label, shown, tuple(files[MAX_SHOWN : MAX_SHOWN + MAX_NAMED]), len(files), missing)
 
 
 def _shown(label: str, show: Show, one: OutputView) -> ShownFile:
@@ -189,14 +189,16 @@ def _by_type(media_type: str) -> Drawing:
 
 # --- routes -----------------------------------------------------------------------------------------------------------
 def send_file(request: Request) -> Response:
-    """One output's bytes; only raster images may stand in a page, everything else is to be saved."""
+    """One output's bytes, to be saved, or, `inline`, for a page that shows them; of these, only raster images may stand
+    in it as they are. What a page shows is no download.
+    """
     name, path = request.path_params["name"], request.query_params.get("path")
     inline = request.query_params.get("inline") == "1"
-    job = opened(request)
+    job = open_job(request)
     found = job.gateway.output(job.access.viewer, job.id, name, path)
     media_type = media_type_of(found)
-    if not (inline and media_type in _RASTER):
-        opened(request, download=found.path)  # written down once it is known to be there, under its own name
+    if not inline:
+        open_job(request, download=found.path)  # written down once it is known to be there, under its own name
     answer = file_response(
         request,
         job.gateway.files.path(found.sha256),
@@ -215,12 +217,12 @@ def send_file(request: Request) -> Response:
 def send_input(request: Request) -> Response:
     """One input file's bytes, to be saved."""
     name, place = request.path_params["name"], request.query_params.get("position", "0")
-    job = opened(request)
+    job = open_job(request)
     view = job.gateway.with_files(job.access.viewer, job.id)
     found = next((one for one in view.files if one.name == name and str(one.position) == place), None)
     if found is None:
         raise NotFound("the job took no such file")
-    opened(request, download=found.file_name)
+    open_job(request, download=found.file_name)
     return file_response(
         request,
         job.gateway.files.path(found.sha256),
@@ -233,7 +235,7 @@ def send_input(request: Request) -> Response:
 
 def send_all(request: Request) -> Response:
     """All outputs as one ZIP file, made while it is sent."""
-    job = opened(request, download="all outputs")
+    job = open_job(request, download="all outputs")
     view = job.gateway.with_files(job.access.viewer, job.id)
     headers = {**SAFE, "Content-Disposition": attachment(f"{view.id}.zip")}
     return StreamingResponse(zip_pieces(job.gateway.files, view.outputs), 200, headers, "application/zip")
@@ -241,7 +243,7 @@ def send_all(request: Request) -> Response:
 
 def show_file(request: Request) -> Response:
     """A table or a text as a part of the job's page: its beginning, and how much there is."""
-    job = opened(request)
+    job = open_job(request)
     found = job.gateway.output(job.access.viewer, job.id, request.path_params["name"], request.query_params.get("path"))
     shown = _in_its_group(job, found)
     path = job.gateway.files.path(found.sha256)

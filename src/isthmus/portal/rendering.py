@@ -6,18 +6,21 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
+from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from isthmus.config import Configuration
+from isthmus.errors import InputFault
 from isthmus.job import JobState
 from isthmus.portal.static_files import static_url
 
 THEME_COOKIE = "isthmus_theme"
 
-_STATE_WORDS = {
+STATE_WORDS = {
     JobState.ACCEPTED: "Accepted",
     JobState.STAGING_IN: "Copying inputs",
     JobState.SUBMITTING: "Submitting",
@@ -33,7 +36,7 @@ _STATE_WORDS = {
 class Templates:
     """The portal's templates, read once; a value that isn't there is an error, not an empty place."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster_titles: Mapping[str, str] = MappingProxyType({})) -> None:
         folder = str(files("isthmus.portal") / "templates")
         self._environment = Environment(
             loader=FileSystemLoader(folder),
@@ -45,10 +48,13 @@ class Templates:
         )
         self._environment.filters |= {
             "when": when,
+            "when_exactly": when_exactly,
             "duration": duration,
             "size": size,
-            "state_words": lambda state: _STATE_WORDS[JobState(state)],
+            "state_words": lambda state: STATE_WORDS[JobState(state)],
             "iso": iso,
+            "memory": memory_words,
+            "cluster_title": lambda name: cluster_titles.get(name, name),
         }
         self._environment.globals |= {"static": static_url}
 
@@ -76,6 +82,16 @@ def page(
     return HTMLResponse(templates.render(name, {**known, **context}), status, headers=dict(headers or {}))
 
 
+def wants_part(request: Request) -> bool:
+    """Whether htmx asks, for a part of the page that it has, and not a browser for a page."""
+    return "hx-request" in request.headers
+
+
+def cluster_titles(configuration: Configuration) -> Mapping[str, str]:
+    """What readers know each configured cluster by, under its name."""
+    return {name: config.title or name for name, config in configuration.clusters.items()}
+
+
 def _csrf_field(token: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(token)
 
@@ -86,6 +102,24 @@ def when(at: float | None) -> Markup:
         return Markup("")
     text = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Markup('<time datetime="{}">{}</time>').format(iso(at), text)
+
+
+def when_exactly(at: float) -> Markup:
+    """The same with its seconds."""
+    text = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" data-seconds>{}</time>').format(iso(at), text)
+
+
+def sentence(words: str) -> str:
+    """The words with a capital and a full stop, unless they end with their own."""
+    ended = words if words.endswith((".", "!", "?")) else f"{words}."
+    return ended[:1].upper() + ended[1:]
+
+
+def fault_sentence(fault: InputFault) -> str:
+    """The fault as it stands beside its field: where it has no subject, it is what was written."""
+    lacks_one = fault.message.partition(" ")[0] in ("has", "is", "must")
+    return sentence(f"This {fault.message}" if lacks_one else fault.message)
 
 
 def iso(at: float) -> str:
@@ -107,6 +141,11 @@ def duration(seconds: float | None) -> str:
         parts.append((count, name))
     first = next(index for index, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count} {name}" for count, name in parts[first : first + 2] if count)
+
+
+def memory_words(amount_mib: int) -> str:
+    """MiB, or GiB to a tenth from one on: `23.5 GiB`."""
+    return f"{amount_mib / 1024:,.1f}".removesuffix(".0") + " GiB" if amount_mib >= 1024 else f"{amount_mib} MiB"
 
 
 def size(count: float) -> str:

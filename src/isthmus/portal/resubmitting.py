@@ -12,12 +12,14 @@ from isthmus.errors import InvalidInput, NotFound
 from isthmus.gateway import By, Changes, Key
 from isthmus.gateway.catalogue import Entry, Listing
 from isthmus.gateway.submission import LATEST, FileReference, asked_resources
+from isthmus.portal.amounts import same_amount, text_of_amount
 from isthmus.portal.catalogue import closed_words
 from isthmus.portal.chosen import kept_texts, references
 from isthmus.portal.fields import name_of
-from isthmus.portal.filling import Filling, Parent, usual_notices
-from isthmus.portal.formdata import KeptFile, Texts, same_amount, text_of_amount, texts_of_value
+from isthmus.portal.filling import Filling, Parent, dropped_resources, usual_notices
 from isthmus.portal.forms import Kind, routes_at, send_new
+from isthmus.portal.formtexts import KeptFile, Texts, last, texts_of_value
+from isthmus.portal.naming import next_name, write_labels
 from isthmus.portal.visitor import Visitor, visitor_of
 from isthmus.store.views import JobView
 
@@ -31,7 +33,10 @@ def open_again(request: Request) -> Filling:
     exact = Application.from_json(job.definition)
     newest = _newest(listing, job.application)
     entry = _entry(listing, job, exact, newest, request.query_params.get("version"), access.may_change)
-    texts = _texts(job, exact, entry.application)
+    is_mine = job.owner_id == visitor.user_id
+    texts = _texts(job, exact, entry.application, with_labels=is_mine)
+    relatives = visitor.gateway.store.family(visitor.viewer, job_id) if is_mine else ()
+    name = next_name(job.name, (one.name for one in relatives)) if is_mine else job.name
     parent = Parent(job, texts, asked_resources(exact, job), access.may_change)
     version = request.query_params.get("version")
     return Filling(
@@ -41,7 +46,7 @@ def open_again(request: Request) -> Filling:
         query="" if version is None else f"?{urlencode({'version': version})}",
         draft_key=f"job {job_id}",
         template="forms/again.html",
-        start={**texts, "notices": ("chosen", *usual_notices(visitor))},
+        start={**texts, "name": (name,), "notices": ("chosen", *usual_notices(visitor))},
         clusters=visitor.gateway.clusters(),
         parent=parent,
         more={
@@ -61,7 +66,9 @@ def _newest(listing: Listing, name: str) -> Entry | None:
 
 def _closed(visitor: Visitor, job: JobView, newest: Entry | None) -> str:
     if newest is None:
-        return f"The program {job.application} is not in this gateway's catalogue any more, so it can't be run again."
+        return (
+            f"The application {job.application} is not in this gateway's catalogue any more, so it can't be run again."
+        )
     return closed_words(newest, visitor.is_administrator)
 
 
@@ -85,8 +92,13 @@ def _entry(
     return Entry(exact, job.digest, exact.to_json(), enabled_for)
 
 
-def _texts(job: JobView, exact: Application, application: Application) -> dict[str, tuple[str, ...]]:
-    """What the form holds for the job: its inputs, its files where they are still there, what it asked for."""
+def _texts(
+    job: JobView, exact: Application, application: Application, *, with_labels: bool
+) -> dict[str, tuple[str, ...]]:
+    """What the form holds for the job: its inputs, its files where they are still there, what it asked for.
+
+    Its labels are its owner's order, so a copy of somebody else's job has none.
+    """
     inputs = {
         name_of(found): texts_of_value(found, job.inputs.get(found.name))
         for found in application.inputs
@@ -94,7 +106,8 @@ def _texts(job: JobView, exact: Application, application: Application) -> dict[s
     }
     asked = asked_resources(exact, job)
     amounts = {f"resources.{name}": (text_of_amount(name, amount),) for name, amount in asked.items()}
-    plain = {"cluster": (job.cluster,), "name": (job.name,), "labels": (", ".join(job.labels),)}
+    labels = write_labels(job.labels) if with_labels else ""
+    plain = {"cluster": (job.cluster,), "name": (job.name,), "labels": (labels,)}
     return {**inputs, **({} if job.deleted_at is not None else kept_texts(job)), **amounts, **plain}
 
 
@@ -138,14 +151,14 @@ def send_again(filling: Filling, texts: Texts, key: Key | None) -> str:
 
 
 def _note_taken(filling: Filling, parent: Parent, texts: Texts) -> None:
-    """Each file that is taken from somebody else's job is written down, as if it was downloaded."""
+    """Each file that is taken from somebody else's job is written down."""
     visitor, chooser = filling.visitor, filling.chooser
     for files in filling.said(texts).files.values():
         for kept in (chooser.kept(one) for one in files if isinstance(one, KeptFile)):
             if kept is not None:
                 said = f"input {kept.file_name}"
                 by, address, viewer = visitor.name, visitor.address, visitor.caller.viewer
-                visitor.gateway.access(viewer, parent.job.id, by=by, address=address, download=said)
+                visitor.gateway.access(viewer, parent.job.id, by=by, address=address, copied=said)
 
 
 def _acting(filling: Filling, parent: Parent) -> By:
@@ -166,7 +179,7 @@ def changes_of(filling: Filling, parent: Parent, texts: Texts) -> Changes:
     left_out += [found.name for found in exact.inputs if application.input(found.name) is None]
     if parent.job.deleted_at is not None:  # its files are not known any more, so each must be given or left out
         left_out += [found.name for found in application.inputs if found.file and found.name not in files]
-    labels = said.labels if said.labels != parent.job.labels else None
+    labels = said.labels if {*said.labels} != {*parent.job.labels} else None
     return Changes(
         inputs=inputs,
         unset=tuple(dict.fromkeys(name for name in left_out if exact.input(name) is not None)),
@@ -195,11 +208,12 @@ def _references(filling: Filling, texts: Texts, found: Input) -> tuple[FileRefer
 
 
 def _amounts(application: Application, parent: Parent, texts: Texts) -> Iterator[tuple[str, str | None]]:
-    """Each resource that was changed; None where the program is to say it again."""
+    """Each resource that was changed; None where the application is to say it again."""
     for rule in application.resources:
-        text = next(iter(texts.get(f"resources.{rule.name}", ())[-1:]), "").strip()
+        text = last(texts, f"resources.{rule.name}").strip()
         if not same_amount(rule.name, text, parent.asked.get(rule.name)):
             yield rule.name.value, text or None
+    yield from ((name, None) for name in dropped_resources(application, parent.asked))
 
 
 routes = routes_at("/jobs/{id}/resubmit", Kind(open_again, send_again))

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from isthmus.api.authentication import Caller
 from isthmus.api.services import Services
 from isthmus.errors import IsthmusError, NotAllowed, NotSignedIn, TooLarge
-from isthmus.portal.reading import MAX_FIELDS
+from isthmus.portal.sentform import MAX_FIELDS
 from isthmus.portal.trouble import respond
 from isthmus.portal.visitor import Visitor
 from isthmus.store.users import Scope as TokenScope

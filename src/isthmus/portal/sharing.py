@@ -15,23 +15,33 @@ from isthmus.gateway import Stream
 from isthmus.portal.jobpage import reading_routes
 from isthmus.portal.jobview import context_of
 from isthmus.portal.live import streamed
-from isthmus.portal.opened import Opened, may_change, opened
-from isthmus.portal.reading import Form, with_form
-from isthmus.portal.rendering import page
+from isthmus.portal.opened import Opened, may_change, open_job
+from isthmus.portal.rendering import page, wants_part
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.visitor import visitor_of
-from isthmus.store.audit import Actor, AuditKind, AuditRow
+from isthmus.store.audit import AuditKind, AuditRow
 from isthmus.store.shares import LINK_DAYS, MAX_LINK_DAYS, NewShare, ShareKind, ShareWith
 from isthmus.store.words import is_storable
 
 ACCESSES = 50
 _SAID = {
-    AuditKind.JOB_SHARED: "shared it",
-    AuditKind.SHARE_ENDED: "ended a share",
     AuditKind.JOB_READ: "looked at it",
     AuditKind.JOB_READ_BY_ADMINISTRATOR: "looked at it as an administrator",
     AuditKind.LINK_OPENED: "opened a link to it",
     AuditKind.OUTPUT_DOWNLOADED: "downloaded",
+    AuditKind.INPUT_COPIED: "made a job of their own with a copy of",
+    AuditKind.JOB_SHARED: "shared it",
+    AuditKind.SHARE_ENDED: "ended a share",
+    AuditKind.JOB_CHANGED_BY_ADMINISTRATOR: "as an administrator",
+    AuditKind.JOB_DELETED_BY_ADMINISTRATOR: "deleted it as an administrator:",
 }
+_ACTS = (
+    AuditKind.JOB_SHARED,
+    AuditKind.SHARE_ENDED,
+    AuditKind.JOB_CHANGED_BY_ADMINISTRATOR,
+    AuditKind.JOB_DELETED_BY_ADMINISTRATOR,
+)
+_LOOKS = tuple(kind for kind in _SAID if kind not in _ACTS)
 
 
 # --- the owner's page -------------------------------------------------------------------------------------------------
@@ -51,14 +61,15 @@ def _sharing(
     store, viewer = job.gateway.store, job.access.viewer
     faults = {fault.field: fault.message for fault in invalid.faults} if invalid else {}
     address = f"{request.url.scheme}://{request.url.netloc}/shared/{made.link}" if made and made.link else ""
-    part = "job/sharing_panel.html" if "hx-request" in request.headers else "job/sharing.html"
+    part = "job/sharing_panel.html" if wants_part(request) else "job/sharing.html"
     return page(
         request,
         part,
-        200 if invalid is None or "hx-request" in request.headers else 422,
+        200 if invalid is None or wants_part(request) else 422,
         job=job.job(),
         shares=store.shares_of(viewer, job.id),
-        accesses=_accesses(job),
+        looks=_lines(job, _LOOKS),
+        acts=_lines(job, _ACTS),
         projects=[project.name for project in store.projects(visitor_of(request).viewer)],
         made=made,
         link=address,
@@ -70,9 +81,10 @@ def _sharing(
     )
 
 
-def _accesses(job: Opened) -> list[tuple[AuditRow, str]]:
-    rows = job.gateway.store.audit_of_job(job.access.viewer, job.id, ACCESSES)
-    return [(row, _SAID.get(row.kind, row.kind.value)) for row in rows]
+def _lines(job: Opened, kinds: tuple[AuditKind, ...]) -> list[tuple[AuditRow, str]]:
+    """The newest of what the audit tells of the job in these kinds, with words for each."""
+    rows = job.gateway.store.audit_of_job(job.access.viewer, job.id, ACCESSES, kinds=kinds)
+    return [(row, _SAID[row.kind]) for row in rows]
 
 
 @with_form
@@ -82,7 +94,7 @@ def make_share(request: Request, form: Form) -> Response:
     if job.job().deleted_at is not None:
         raise NotFound("the job was deleted: there is nothing left to show")
     try:
-        made = job.gateway.store.share(job.access.viewer, job.id, _wanted(form), _actor(request))
+        made = job.gateway.store.share(job.access.viewer, job.id, _wanted(form), visitor_of(request).actor)
     except InvalidInput as invalid:
         return _sharing(request, job, invalid=invalid, form=form)
     return _sharing(request, job, made=made)
@@ -102,24 +114,19 @@ def _wanted(form: Form) -> ShareWith:
 def end_share(request: Request) -> Response:
     """Nobody sees the job by this share any more, and pages that were open because of it end."""
     job = may_change(request)
-    job.gateway.store.end_share(job.access.viewer, job.id, request.path_params["share_id"], _actor(request))
+    job.gateway.store.end_share(job.access.viewer, job.id, request.path_params["share_id"], visitor_of(request).actor)
     services: Services = request.app.state.services
     services.tail.nudge()
-    if "hx-request" in request.headers:
+    if wants_part(request):
         return _sharing(request, job)
     return RedirectResponse(f"/jobs/{job.id}/sharing", 303)
-
-
-def _actor(request: Request) -> Actor:
-    visitor = visitor_of(request)
-    return Actor(visitor.user_id, visitor.name, visitor.address)
 
 
 # --- the page of a link -----------------------------------------------------------------------------------------------
 def show_shared(request: Request) -> Response:
     """The job, read-only; a link that shows nothing (any more) is told so, and not whose it was."""
     try:
-        job = opened(request, opening=True)
+        job = open_job(request, opening=True)
         name = request.query_params.get("log")
         stream = Stream(name) if name in tuple(Stream) else None
         return page(request, "shared/show.html", **context_of(job, stream, with_log=True))
@@ -129,7 +136,7 @@ def show_shared(request: Request) -> Response:
 
 async def follow_shared(request: Request) -> Response:
     """The events of the job that a link shows, while it does."""
-    job = await anyio.to_thread.run_sync(opened, request)
+    job = await anyio.to_thread.run_sync(open_job, request)
     services: Services = request.app.state.services
     address = request.client.host if request.client else ""
     may_go_on = partial(_still_shown, services, request.path_params["link"], address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,12 +15,12 @@ from isthmus.api.people import CHOOSING_S, SCOPES_OF, access_changed, checked
 from isthmus.api.problem import TooManyAttempts, status_of
 from isthmus.api.services import Services
 from isthmus.errors import InputFault, InvalidInput, IsthmusError, NotSignedIn
-from isthmus.portal.reading import Form, with_form
-from isthmus.portal.rendering import page
+from isthmus.portal.rendering import fault_sentence, page
+from isthmus.portal.sentform import Form, with_form
 from isthmus.portal.session import SESSION_S, check_origin, cookie_name, csrf_of, safe_next, set_cookie
 from isthmus.portal.visitor import visitor_of
 from isthmus.store.audit import Actor
-from isthmus.store.users import User
+from isthmus.store.users import MAX_PASSWORD, MIN_PASSWORD, User
 
 FORM_COOKIE = "isthmus_form"
 """Holds what the sign-in form is proved by while there is no session: nobody can sign a reader in as somebody else."""
@@ -71,7 +72,11 @@ def sign_out(request: Request) -> Response:
 
 def show_password(request: Request) -> Response:
     """The form for another password."""
-    return page(request, "password.html", faults={})
+    return _password_page(request, {})
+
+
+def _password_page(request: Request, faults: Mapping[str, str], status: int = 200) -> Response:
+    return page(request, "password.html", status, faults=faults, shortest=MIN_PASSWORD, longest=MAX_PASSWORD)
 
 
 @with_form
@@ -85,8 +90,10 @@ def change_password(request: Request, form: Form) -> Response:
         checked(visitor.services, request, name, old, field="old")
         store.set_password(name, new, by)
     except InvalidInput as invalid:
-        faults = {"new" if fault.field == "password" else fault.field: _sentence(fault) for fault in invalid.faults}
-        return page(request, "password.html", 422, faults=faults)
+        faults = {
+            "new" if fault.field == "password" else fault.field: fault_sentence(fault) for fault in invalid.faults
+        }
+        return _password_page(request, faults, 422)
     user = store.user(name)
     answer = RedirectResponse("/account?changed=password" if not visitor.caller.is_newcomer else "/", 303)
     if visitor.caller.is_newcomer:  # the session so far was good for this only
@@ -94,11 +101,6 @@ def change_password(request: Request, form: Form) -> Response:
         set_cookie(request, answer, _session(visitor.services, request, user))
     access_changed(visitor.services)
     return answer
-
-
-def _sentence(fault: InputFault) -> str:
-    """The fault as it stands beside its field: where it has no subject, it is what was written."""
-    return fault.message if fault.message[:1].isupper() else f"This {fault.message}."
 
 
 def _check_new(old: str, new: str, again: str) -> None:

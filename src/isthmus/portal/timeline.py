@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from isthmus.gateway.explanation import administrator_words
 from isthmus.job import JobState
 from isthmus.store.history import EventRow
 
@@ -12,6 +13,8 @@ WIDTH = 1000
 """The drawing's width in its own units."""
 LEAST = 12
 """How wide the shortest stretch is drawn, so that seconds beside days can still be seen and pointed at."""
+SHORT_S = 1.0
+"""Steps that took less stand in one line with their neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,36 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """The stretches in order, and how they are drawn."""
+class Step:
+    """One line of the list: a stretch, or several short ones that followed one another."""
 
     stretches: tuple[Stretch, ...]
+
+    @property
+    def last(self) -> Stretch:
+        return self.stretches[-1]
+
+    @property
+    def since(self) -> float:
+        return self.stretches[0].since
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What became known meanwhile, each once."""
+        return tuple(dict.fromkeys(note for one in self.stretches for note in one.notes))
+
+    def lasted_s(self, now: float) -> float | None:
+        """How long all of them took; None: it is a final state."""
+        lengths = [one.lasted_s(now) for one in self.stretches]
+        return None if None in lengths else sum(length or 0.0 for length in lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The stretches in order, how they are told, and how they are drawn."""
+
+    stretches: tuple[Stretch, ...]
+    steps: tuple[Step, ...]
     bars: tuple[Bar, ...]
     bands: tuple[Band, ...]
 
@@ -65,7 +94,7 @@ def timeline_of(created_at: float, events: Sequence[EventRow], now: float) -> Ti
     """The states of a job accepted then, as its events tell of them."""
     stretches = tuple(_stretches(created_at, events))
     bars = tuple(_bars(stretches, now))
-    return Timeline(stretches, bars, tuple(_bands(bars)))
+    return Timeline(stretches, tuple(_steps(stretches)), bars, tuple(_bands(bars)))
 
 
 def _stretches(created_at: float, events: Sequence[EventRow]) -> Iterator[Stretch]:
@@ -100,9 +129,10 @@ def _words(row: EventRow) -> Iterator[str]:
     if row.kind == "waiting":
         yield f"waits: {body['reason']}" if body.get("reason") else "waits for nothing any more"
     if row.kind == "cancel_requested":
-        yield "cancelling was asked for"
+        who = row.body.get("administrator")
+        yield f"cancelling was asked for by {administrator_words(str(who))}" if who else "cancelling was asked for"
     if row.kind == "changed":
-        yield f"called “{body.get('name', '')}” from now on, or its labels or place changed"
+        yield str(body.get("what") or f"called “{body.get('name', '')}” from now on, or its labels or place changed")
     if row.kind == "deleted":
         yield "deleted, and its files with it"
     if row.kind == "accepted":
@@ -125,6 +155,27 @@ def _state_words(row: EventRow) -> Iterator[str]:
         yield f"the cluster's word: {body['word']}"
     if body.get("reason"):
         yield str(body["reason"])
+
+
+def _steps(stretches: Sequence[Stretch]) -> Iterator[Step]:
+    """Short steps of one attempt, and of what led to it, stand together; running always stands by itself."""
+    together: list[Stretch] = []
+    for one in stretches:
+        fits = not together or together[-1].attempt in (0, one.attempt)
+        if _is_short(one) and fits:
+            together.append(one)
+            continue
+        if together:
+            yield Step(tuple(together))
+        together = [one] if _is_short(one) else []
+        if not together:
+            yield Step((one,))
+    if together:
+        yield Step(tuple(together))
+
+
+def _is_short(one: Stretch) -> bool:
+    return one.state is not JobState.RUNNING and one.until is not None and one.until - one.since < SHORT_S
 
 
 def _bars(stretches: Sequence[Stretch], now: float) -> Iterator[Bar]:

@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from isthmus.api.problem import TooManyAttempts, status_of
+from isthmus.api.problem import TooMany, status_of
 from isthmus.errors import IsthmusError
-from isthmus.portal.rendering import page
+from isthmus.portal.rendering import page, sentence, wants_part
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ _TITLES = {
     412: "It has changed meanwhile",
     413: "Too large",
     422: "That can't be done as asked",
-    429: "Too many attempts",
+    429: "Too many at once",
     503: "The gateway is busy",
     507: "The gateway's disk is full",
 }
@@ -50,15 +50,14 @@ def respond(request: Request, error: IsthmusError) -> Response:
     status = status_of(error)
     if status >= 500:
         _log.error("a page failed", code=error.code, fault=error.message, detail=error.detail)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooManyAttempts) else {}
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMany) else {}
     return _answer(request, status, error.message, headers)
 
 
 def _answer(request: Request, status: int, message: str, headers: Mapping[str, str]) -> Response:
-    words = message[:1].upper() + message[1:]
-    words += "" if words.endswith((".", "!", "?")) else "."
-    told = {"title": _TITLES.get(status, "Something went wrong"), "message": words, "safe": _SAFE.get(status, "")}
-    if "hx-request" in request.headers:
+    title = _TITLES.get(status, "Something went wrong")
+    told = {"title": title, "message": sentence(message), "safe": _SAFE.get(status, "")}
+    if wants_part(request):
         into = {"HX-Retarget": "#messages", "HX-Reswap": "beforeend", **headers}
         return page(request, "message.html", status, into, kind="bad", **told)
     return page(request, "error.html", status, headers, code=status, **told)

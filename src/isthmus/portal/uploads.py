@@ -18,7 +18,7 @@ from isthmus.errors import IsthmusError
 from isthmus.gateway.submission import OutputReference, UploadReference
 from isthmus.job import JobState
 from isthmus.portal.chosen import Chooser, ChosenFile
-from isthmus.portal.formdata import text_of_file
+from isthmus.portal.formtexts import text_of_file
 from isthmus.portal.rendering import page
 from isthmus.portal.session import UPLOADS
 from isthmus.portal.visitor import Visitor, visitor_of

@@ -63,6 +63,12 @@ class Visitor:
         return Actor(self.user_id, self.name, self.address)
 
     @property
+    def admin_actor(self) -> Actor:
+        """The same, where only an administrator may act. NotAllowed."""
+        _ = self.admin_viewer
+        return self.actor
+
+    @property
     def address(self) -> str:
         return address_of(self.request)
 

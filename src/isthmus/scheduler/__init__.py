@@ -4,5 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WRAPPER = Path(__file__).parent / "templates" / "wrapper.sh"
+_TEMPLATES = Path(__file__).parent / "templates"
+WRAPPER = _TEMPLATES / "wrapper.sh"
 """POSIX sh; its head says what it is given and what it promises."""
+
+OVER_HTTP = _TEMPLATES / "over_http.sh"
+"""Starts an attempt where the gateway's files are not seen; POSIX sh, as its head says."""
+
+FETCH = _TEMPLATES / "fetch.sh"
+"""Gets `over_http.sh` from the gateway and goes on as it; short, since a scheduler keeps it with every job."""

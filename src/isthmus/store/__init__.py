@@ -8,18 +8,17 @@ not there. Every method may be called from any thread and blocks until the datab
 from __future__ import annotations
 
 import asyncio
-import secrets
+import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from isthmus import failpoint
 from isthmus.application.encoding import Json
-from isthmus.errors import NotSignedIn
 from isthmus.job import Job, JobState
 from isthmus.lifecycle import Decision
 from isthmus.store import (
@@ -31,15 +30,15 @@ from isthmus.store import (
     history,
     leases,
     listing,
-    notices,
+    mesos,
     opening,
-    users,
     views,
     wishes,
 )
 from isthmus.store.accepting import IdempotencyMismatch
+from isthmus.store.accounts import AccountStore
 from isthmus.store.applying import ImpossibleChange
-from isthmus.store.audit import Actor, AuditKind, AuditLine
+from isthmus.store.audit import Actor, AuditKind
 from isthmus.store.clusterrows import ClusterRow
 from isthmus.store.database import Database
 from isthmus.store.filerows import Upload
@@ -47,9 +46,11 @@ from isthmus.store.groupwriter import GroupWriter
 from isthmus.store.history import EventRow, Position
 from isthmus.store.leases import Lease, LeaseRow
 from isthmus.store.listing import Count, JobSummary, ListQuery, Page, Sort
+from isthmus.store.mesos import MesosRows
 from isthmus.store.notices import Letter, Notice, NoticeChoice, NoticeKind, Outbox, Trouble
 from isthmus.store.people import PeopleStore
-from isthmus.store.records import Accepted, JobInput, JobSpec, NewJob, Viewer
+from isthmus.store.records import Accepted, CopiedFrom, JobInput, JobSpec, NewJob, Viewer
+from isthmus.store.remote import RemoteStore
 from isthmus.store.users import Identity, NewToken, Role, Scope, Token, User, UserChanges
 from isthmus.store.views import JobView, OutputView
 from isthmus.store.watch import Watch
@@ -61,6 +62,7 @@ __all__ = [
     "CancelOutcome",
     "ChangedMeanwhile",
     "ClusterRow",
+    "CopiedFrom",
     "Count",
     "EventRow",
     "IdempotencyMismatch",
@@ -108,7 +110,7 @@ class Stored(Protocol):
     def size(self) -> int: ...
 
 
-class Store(PeopleStore):
+class Store(AccountStore, PeopleStore, RemoteStore):
     """An open database. `clock` gives the time that people's requests are stamped with, in epoch seconds."""
 
     def __init__(self, database: Database, gateway_id: str, clock: Callable[[], float] = time.time) -> None:
@@ -117,6 +119,7 @@ class Store(PeopleStore):
         self._clock = clock
         self._writer = GroupWriter(database)
         self._watch = Watch(database)
+        self.mesos = MesosRows(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Store:
@@ -178,9 +181,14 @@ class Store(PeopleStore):
         return self._writer.run(lambda c: self._accept(c, [accepting.Asked(viewer, new) for new in news]))
 
     # --- the controller's side ----------------------------------------------------------------------------------------
-    def due(self, cluster: str, now: float, limit: int, tags: Sequence[str] = ()) -> list[Job]:
-        """Jobs with these tags, and at most `limit` others whose `next_check_at` has come, the longest due first."""
-        return self._read(lambda c: duty.due(c, cluster, now, limit, tags))
+    def due(
+        self, cluster: str, now: float, limit: int, tags: Sequence[str] = (), latest: float = math.inf
+    ) -> list[Job]:
+        """Jobs with these tags, and at most `limit` others whose `next_check_at` has come, the longest due first.
+
+        One that lies after `latest` can only be of a clock that was set back since, and has come, too.
+        """
+        return self._read(lambda c: duty.due(c, cluster, now, limit, tags, latest))
 
     def live(self, cluster: str) -> list[Job]:
         """Every job of the cluster that is not final."""
@@ -224,8 +232,10 @@ class Store(PeopleStore):
 
         try:
             answers = self._database.transact(work)
-        except IntegrityError as error:
+        except (IntegrityError, DataError) as error:
             raise ImpossibleChange(f"a decision that the tables refuse: {error.orig}") from error
+        except (OverflowError, UnicodeEncodeError) as error:  # what SQLite's driver and UTF-8 have no room for
+            raise ImpossibleChange(f"a decision that no table can hold: {error}") from error
         failpoint.reach("store.after_commit")
         return answers
 
@@ -264,6 +274,10 @@ class Store(PeopleStore):
         kind = AuditKind.CLUSTER_OPENED if reason is None else AuditKind.CLUSTER_CLOSED
         words = name if reason is None else f"{name}: {reason}"
         self._noted(lambda c: clusterrows.close_cluster(c, name, reason), by, kind, words)
+
+    def register_cluster(self, name: str, by: Actor | None = None) -> None:
+        """The framework that a cluster's master has removed is registered anew. Conflict: it is not removed."""
+        self._noted(lambda c: mesos.register(c, name), by, AuditKind.CLUSTER_REGISTERED, name)
 
     def clusters(self) -> list[ClusterRow]:
         """Every cluster a controller ever told of, by name."""
@@ -310,15 +324,24 @@ class Store(PeopleStore):
         return self._watch.marker()
 
     # --- what people want ---------------------------------------------------------------------------------------------
-    def request_cancel(self, viewer: Viewer, job_ids: Sequence[str], now: float) -> list[CancelAnswer]:
+    def request_cancel(
+        self, viewer: Viewer, job_ids: Sequence[str], now: float, by: Actor | None = None
+    ) -> list[CancelAnswer]:
         """Every one of the viewer's jobs named is to be cancelled if it has not ended; one answer an id, in order."""
-        return self._writer.run(lambda c: wishes.request_cancel(c, viewer, job_ids, now))
+        return self._writer.run(lambda c: wishes.request_cancel(c, viewer, job_ids, now, by))
 
     def change(
-        self, viewer: Viewer, job_id: str, changes: JobChanges, now: float, *, expected_seq: int | None = None
+        self,
+        viewer: Viewer,
+        job_id: str,
+        changes: JobChanges,
+        now: float,
+        *,
+        expected_seq: int | None = None,
+        by: Actor | None = None,
     ) -> None:
         """The job's name, labels and place are as asked. NotFound; ChangedMeanwhile: `seq` is not as expected."""
-        self._writer.run(lambda c: wishes.change(c, viewer, job_id, changes, now, expected_seq))
+        self._writer.run(lambda c: wishes.change(c, viewer, job_id, changes, now, expected_seq, by))
 
     def delete(self, viewer: Viewer, job_id: str, now: float, by: Actor | None = None) -> None:
         """The ended job is out of every list and holds no file. NotFound; Conflict: it has not ended."""
@@ -335,47 +358,6 @@ class Store(PeopleStore):
     def wishes(self, cluster: str, now: float) -> list[Wish]:
         """Logs of the cluster's jobs that somebody follows now."""
         return self._read(lambda c: wishes.open_wishes(c, cluster, now))
-
-    # --- what people are told -----------------------------------------------------------------------------------------
-    def notice_choice(self, user_id: str) -> NoticeChoice:
-        """What the user wants to be told of, and where."""
-        return self._read(lambda c: notices.choice(c, user_id))
-
-    def set_notice_choice(self, user_id: str, email: str | None, letters: str) -> NoticeChoice:
-        """The user is told of this from now on, there. InvalidInput: no address, or other letters than b, e, a."""
-        return self._writer.run(lambda c: notices.set_choice(c, user_id, NoticeChoice(email, letters)))
-
-    def notices(self, user_id: str, limit: int = 50, before: int | None = None) -> list[Notice]:
-        """What the user was told, the newest first; `before` is the id to go on after."""
-        return self._read(lambda c: notices.notices_of(c, user_id, limit, before))
-
-    def unseen_notices(self, user_id: str) -> int:
-        """How many notices the user has not seen; 100 stands for that many or more."""
-        return self._read(lambda c: notices.unseen(c, user_id))
-
-    def mark_notices_seen(self, user_id: str, up_to: int) -> None:
-        """The user has seen the notice with this id and those before it."""
-        self._writer.run(lambda c: notices.mark_seen(c, user_id, up_to, self._clock()))
-
-    def due_letters(self, now: float, limit: int) -> list[Letter]:
-        """Mails whose time has come, the longest due first."""
-        return self._read(lambda c: notices.due(c, now, limit))
-
-    def mark_sent(self, ids: Collection[int], now: float) -> None:
-        """The mail server has these mails: they are not due any more."""
-        self._database.transact(lambda c: notices.mark_sent(c, ids, now))
-
-    def mark_failed(self, ids: Collection[int], trouble: Trouble, fault: str, now: float) -> None:
-        """These mails are due again, later unless it was the server's fault, or never if they were refused for good."""
-        self._database.transact(lambda c: notices.mark_failed(c, ids, trouble, fault, now))
-
-    def give_up_old_letters(self, now: float) -> int:
-        """Mails that could not be sent for a day are given up; how many were."""
-        return self._database.transact(lambda c: notices.give_up_old(c, now))
-
-    def outbox(self) -> Outbox:
-        """The mails not yet handed over, and what is in their way."""
-        return self._read(notices.outbox)
 
     # --- files --------------------------------------------------------------------------------------------------------
     def add_upload(self, viewer: Viewer, stored: Stored, name: str, media_type: str) -> Upload:
@@ -401,6 +383,15 @@ class Store(PeopleStore):
         """The upload is gone; jobs that took the file keep it. NotFound."""
         self._writer.run(lambda c: filerows.delete_upload(c, viewer, upload_id, self._clock()))
 
+    def delete_unused_uploads(self, viewer: Viewer) -> int:
+        """The viewer's own uploads are gone whose content no job of theirs took; how many were."""
+        return self._writer.run(lambda c: filerows.delete_unused(c, viewer, self._clock()))
+
+    def upload_uses(self, viewer: Viewer, found: Collection[Upload]) -> dict[str, int]:
+        """By upload id: how many of the viewer's own jobs, deleted ones left out, took a file of its content."""
+        by_hash = self._read(lambda c: filerows.uses(c, viewer, {one.sha256 for one in found}))
+        return {one.id: by_hash[one.sha256] for one in found}
+
     def may_read(self, viewer: Viewer, sha256: str) -> bool:
         """Whether the file is an upload of the viewer's, or an input or output of a job they may see."""
         return self._read(lambda c: bool(filerows.readable(c, viewer, [sha256])))
@@ -416,89 +407,3 @@ class Store(PeopleStore):
     def known_files(self, hashes: Collection[str]) -> set[str]:
         """Those of the hashes that the store knows as files."""
         return self._read(lambda c: filerows.known_files(c, hashes))
-
-    # --- people -------------------------------------------------------------------------------------------------------
-    def ensure_administrator(self) -> str | None:
-        """There is a user; if there was none, the first administrator `admin`, whose one-time password is returned."""
-        if self._read(users.has_users):
-            return None
-        password = secrets.token_urlsafe(15)
-        hashed = users.hash_password(password)
-        made = self._writer.run(lambda c: users.add_first_administrator(c, hashed, self._clock()))
-        return password if made else None
-
-    def create_user(
-        self, name: str, password: str | None, role: Role, by: Actor | None = None, *, one_time: bool = False
-    ) -> User:
-        """The user can sign in, without a password by tokens only, with a `one_time` one to choose another.
-
-        InvalidInput: a bad name or password; Conflict: the name is taken.
-        """
-        hashed = None if password is None else users.hash_password(password)
-        return self._noted(
-            lambda c: users.create_user(c, name, hashed, role, self._clock(), one_time=one_time),
-            *(by, AuditKind.USER_CREATED, f"{name}, {role.value}"),
-        )
-
-    def user(self, name: str) -> User:
-        """The user of this name. NotFound."""
-        return self._read(lambda c: users.user(c, name))
-
-    def users(self) -> list[User]:
-        """Every user, by name."""
-        return self._read(users.list_users)
-
-    def verify_password(self, name: str, password: str, address: str | None = None) -> User:
-        """The user, whose password this is. NotSignedIn: it isn't, or there is no such user; both take as long.
-
-        With an `address` it is a sign-in from there, and told in the audit, well or not.
-        """
-        found = self._read(lambda c: users.stored_password(c, name))
-        fits = users.password_fits(password, found[1] if found else None)
-        user = found[0] if found and fits else None
-        if address is not None:
-            kind = AuditKind.SIGNED_IN if user else AuditKind.SIGN_IN_REFUSED
-            self.note(AuditLine(Actor(found[0].id if found else None, name[:64], address), kind))
-        if user is None:
-            raise NotSignedIn("the name or the password is wrong")
-        return user
-
-    def set_password(self, name: str, password: str, by: Actor | None = None) -> None:
-        """The user signs in with the new password from now on. NotFound, InvalidInput."""
-        hashed = users.hash_password(password)
-        self._noted(lambda c: users.set_password(c, name, hashed), by, AuditKind.PASSWORD_CHANGED, name)
-
-    def change_user(self, name: str, changes: UserChanges, by: Actor | None = None) -> User:
-        """The user is as asked, all of it. NotFound; InvalidInput; Conflict: no administrator would be left."""
-        hashed = None if changes.password is None else users.hash_password(changes.password)
-        return self._noted(
-            lambda c: users.change_user(c, name, changes, hashed, self._clock()),
-            *(by, AuditKind.USER_CHANGED, f"{name}: {changes.words}"),
-        )
-
-    def create_token(
-        self, user_id: str, name: str, scopes: Iterable[Scope], expires_at: float | None, by: Actor | None = None
-    ) -> NewToken:
-        """The user has a token; its text can't be shown again."""
-        wanted = frozenset(scopes)
-        return self._noted(
-            lambda c: users.create_token(c, user_id, name, wanted, expires_at, self._clock()),
-            *(by, AuditKind.TOKEN_MADE, f"{name}: {' '.join(sorted(wanted)) or 'for choosing a password'}"),
-        )
-
-    def authenticate(self, text: str) -> Identity:
-        """Whose token this is and what it is good for. NotSignedIn: unknown, expired, revoked, or the user disabled."""
-        identity, unnoted = self._read(lambda c: users.identify(c, text, self._clock()))
-        if unnoted is not None:
-            self._writer.run(lambda c: users.note_use(c, unnoted, self._clock()))
-        return identity
-
-    def revoke_token(self, viewer: Viewer, token_id: str, by: Actor | None = None) -> None:
-        """The token is good for nothing any more. NotFound: it is not the viewer's."""
-        self._noted(
-            lambda c: users.revoke_token(c, viewer, token_id, self._clock()), by, AuditKind.TOKEN_REVOKED, token_id
-        )
-
-    def tokens(self, user_id: str) -> list[Token]:
-        """The user's tokens, the newest first, revoked and expired ones too."""
-        return self._read(lambda c: users.list_tokens(c, user_id))

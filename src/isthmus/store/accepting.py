@@ -34,7 +34,7 @@ _INSERT_JOBS = _inserting(
     jobs,
     *("id", "owner_id", "project_id", "cluster", "application", "version", "digest", "name", "inputs", "resources"),
     *("restartable", "max_attempts", "parent_id", "root_id", "created_at", "state", "state_at", "attempts"),
-    *("evidence", "waiting_reason", "seq", "search_text", "notices"),
+    *("evidence", "waiting_reason", "seq", "search_text", "notices", "copied_owner", "copied_job"),
 )
 _INSERT_LABELS = _inserting(job_labels, "label", job=_NUMBER)
 _INSERT_INPUTS = _inserting(job_inputs, *JobInput.__slots__, job=_NUMBER)
@@ -207,6 +207,8 @@ def _job_row(entry: _Entry, now: float) -> Values:
         "seq": 0,
         "search_text": search_text(new.name, new.application, *new.labels),
         "notices": new.notices,
+        "copied_owner": new.copied_from and new.copied_from.owner,
+        "copied_job": new.copied_from and new.copied_from.job_id,
     }
 
 

@@ -36,12 +36,15 @@ class AuditKind(StrEnum):
     PROJECT_CHANGED = "project_changed"
     CLUSTER_CLOSED = "cluster_closed"
     CLUSTER_OPENED = "cluster_opened"
+    CLUSTER_REGISTERED = "cluster_registered"
     JOB_SHARED = "job_shared"
     SHARE_ENDED = "share_ended"
     JOB_READ = "job_read"
     JOB_READ_BY_ADMINISTRATOR = "job_read_by_administrator"
     LINK_OPENED = "link_opened"
     OUTPUT_DOWNLOADED = "output_downloaded"
+    INPUT_COPIED = "input_copied"
+    JOB_CHANGED_BY_ADMINISTRATOR = "job_changed_by_administrator"
     JOB_DELETED_BY_ADMINISTRATOR = "job_deleted_by_administrator"
 
 
@@ -80,13 +83,15 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Which lines: of one user (by name), one kind, one job; those before the line of that id."""
+    """Which lines: of a user (by name), of one kind or of `kinds`, of one job, from `since` on; and before that id."""
 
     user: str | None = None
     kind: AuditKind | None = None
     job_id: str | None = None
     before: int | None = None
     limit: int = 50
+    since: float | None = None
+    kinds: tuple[AuditKind, ...] = ()
 
 
 def record_audit(connection: Connection, line: AuditLine, now: float) -> None:
@@ -152,8 +157,12 @@ def _conditions(query: AuditQuery) -> Sequence[ColumnElement[bool]]:
         found.append(audit.c.user_name == query.user)
     if query.kind is not None:
         found.append(audit.c.kind == query.kind.value)
+    if query.kinds:
+        found.append(audit.c.kind.in_([kind.value for kind in query.kinds]))
     if query.job_id is not None:
         found.append(jobs.c.id == _checked_id(query.job_id))
+    if query.since is not None:
+        found.append(audit.c.at >= query.since)
     if query.before is not None:
         found.append(audit.c.id < query.before)
     return found
@@ -166,9 +175,16 @@ def _checked_id(job_id: str) -> str:
     return job_id
 
 
-def audit_of_job(connection: Connection, viewer: Viewer, job_id: str, before: int | None, limit: int) -> list[AuditRow]:
+def audit_of_job(
+    connection: Connection,
+    viewer: Viewer,
+    job_id: str,
+    before: int | None,
+    limit: int,
+    kinds: tuple[AuditKind, ...] = (),
+) -> list[AuditRow]:
     """What is told of the job, the newest first. NotFound: it is not the viewer's own."""
     if viewer.job_id is not None:
         raise NotFound("there is no such job")
     number_of(connection, viewer, job_id)
-    return audit_rows(connection, AuditQuery(job_id=job_id, before=before, limit=limit))
+    return audit_rows(connection, AuditQuery(job_id=job_id, before=before, limit=limit, kinds=kinds))

@@ -47,12 +47,6 @@ def draft(connection: Connection, owner_id: str, key: str) -> Draft | None:
     return None if row is None else Draft(*row)
 
 
-def list_drafts(connection: Connection, owner_id: str) -> list[Draft]:
-    """All drafts of the owner, the newest first."""
-    query = select(drafts.c.key, drafts.c.body, drafts.c.updated_at).where(drafts.c.owner_id == owner_id)
-    return [Draft(*row) for row in connection.execute(query.order_by(drafts.c.updated_at.desc(), drafts.c.key))]
-
-
 def drop_draft(connection: Connection, owner_id: str, key: str) -> None:
     """The owner has no draft of this key."""
     if is_storable(key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, not_, or_, select
@@ -29,17 +30,29 @@ _TIMELY = (
     .order_by(jobs.c.next_check_at)
     .limit(bindparam("most", type_=Integer()))
 )
+_MISTIMED = (
+    job_rows()
+    .where(_HERE, jobs.c.next_check_at > bindparam("latest"))
+    .order_by(jobs.c.next_check_at)
+    .limit(bindparam("most", type_=Integer()))
+)
 _TAGGED = job_rows().where(_HERE, or_(LIVE, _AWAITED), submissions.c.tag.in_(bindparam("tags", expanding=True)))
 _LIVE = job_rows().where(_HERE, LIVE)
 
 
-def due(connection: Connection, cluster: str, now: float, limit: int, tags: Sequence[str] = ()) -> list[Job]:
+def due(
+    connection: Connection, cluster: str, now: float, limit: int, tags: Sequence[str] = (), latest: float = inf
+) -> list[Job]:
     """Every job whose current attempt has one of the tags, and at most `limit` others whose time has come.
 
-    The longest due come first. Final jobs are not among them, but for lost ones.
+    So has that of a job to be looked at after `latest`: the clock was set back since that was stored. The longest due
+    come first. Final jobs are not among them, but for lost ones.
     """
     timely = connection.execute(_TIMELY, {"cluster": cluster, "now": now, "most": limit})
     found = {row[1]: job_of(row) for row in timely}
+    if latest < inf and len(found) < limit:
+        mistimed = connection.execute(_MISTIMED, {"cluster": cluster, "latest": latest, "most": limit - len(found)})
+        found |= {row[1]: job_of(row) for row in mistimed}
     for part in _parts(tags):
         tagged = connection.execute(_TAGGED, {"cluster": cluster, "tags": part})
         found |= {row[1]: job_of(row) for row in tagged}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, insert, select, union, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, union, update
 
 from isthmus.errors import NotFound
 from isthmus.store.conflicts import insert_or_refresh
 from isthmus.store.ids import is_id, new_id
 from isthmus.store.records import Viewer
 from isthmus.store.rows import Values
-from isthmus.store.schema import files, job_inputs, jobs, outputs, uploads
+from isthmus.store.schema import files, job_inputs, jobs, outputs, remote_outputs, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,26 @@ def list_uploads(connection: Connection, viewer: Viewer, limit: int, before: str
     return [Upload(*row) for row in connection.execute(query.order_by(uploads.c.id.desc()).limit(limit))]
 
 
+def uses(connection: Connection, viewer: Viewer, hashes: Collection[str]) -> dict[str, int]:
+    """By hash: how many of the viewer's own jobs that are not deleted took a file of this content; none is left out."""
+    query = (
+        select(job_inputs.c.sha256, func.count(job_inputs.c.job.distinct()))
+        .join(jobs, jobs.c.number == job_inputs.c.job)
+        .where(job_inputs.c.sha256.in_(hashes), jobs.c.owner_id == viewer.user_id)
+        .group_by(job_inputs.c.sha256)
+    )
+    return dict.fromkeys(hashes, 0) | {row[0]: row[1] for row in connection.execute(query)}
+
+
+def delete_unused(connection: Connection, viewer: Viewer, now: float) -> int:
+    """The viewer's uploads are gone whose content no job of theirs took; how many were."""
+    took = exists().where(
+        job_inputs.c.sha256 == uploads.c.sha256, jobs.c.number == job_inputs.c.job, jobs.c.owner_id == viewer.user_id
+    )
+    unused = (uploads.c.owner_id == viewer.user_id, uploads.c.deleted_at.is_(None), ~took)
+    return connection.execute(update(uploads).where(*unused).values(deleted_at=now)).rowcount
+
+
 def delete_upload(connection: Connection, viewer: Viewer, upload_id: str, now: float) -> None:
     """The upload is gone for everybody; jobs that take the file as input keep it. NotFound."""
     found = upload(connection, viewer, upload_id)
@@ -134,4 +154,5 @@ def _unused() -> ColumnElement[bool]:
         exists().where(uploads.c.sha256 == files.c.sha256, uploads.c.deleted_at.is_(None))
         | exists().where(job_inputs.c.sha256 == files.c.sha256)
         | exists().where(outputs.c.sha256 == files.c.sha256)
+        | exists().where(remote_outputs.c.sha256 == files.c.sha256)
     )

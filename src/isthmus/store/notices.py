@@ -1,8 +1,10 @@
 """Telling people of their jobs: a notice is a row, written in the transaction of the change that it tells of.
 
 The letters are those of batch systems: `b` tells that a job began, `e` that it ended by itself, `a` that it was
-aborted. The rows with `next_try_at` are the outbox: each is a mail that is still to be handed to a mail server, under
-a Message-ID that was made with the row, so that a mail sent twice after a crash is known as one.
+aborted. What other people do, a user is told without having chosen it: that an administrator cancelled, archived or
+deleted their job, that somebody shares one with them; a mail of it goes to who has chosen to be told of anything. The
+rows with `next_try_at` are the outbox: each is a mail that is still to be handed to a mail server, under a Message-ID
+that was made with the row, so that a mail sent twice after a crash is known as one.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-from sqlalchemy import Connection, Integer, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, insert, select, update
 
 from isthmus.errors import InputFault, InvalidInput
 from isthmus.job import FINAL, Cause, JobState
 from isthmus.store.ids import new_id
 from isthmus.store.rows import Values
-from isthmus.store.schema import events, jobs, notices, users
+from isthmus.store.schema import events, gateway, jobs, notices, users
 
 LETTERS = "bea"
 KEPT_S = 86_400.0
@@ -41,10 +43,15 @@ class NoticeKind(StrEnum):
     BEGAN = "began"  # the program was started, for the first time
     ENDED = "ended"  # the program ended by itself, well or not
     ABORTED = "aborted"  # it was cancelled, or something else than the program put an end to it
+    CANCEL_ASKED = "cancel_asked"  # an administrator, not the owner, asked to cancel it
+    ARCHIVED = "archived"  # an administrator archived it
+    DELETED = "deleted"  # an administrator deleted it
+    SHARED = "shared"  # its owner, or an administrator, shows it to the user
 
     @property
     def letter(self) -> str:
-        return self.value[0]
+        """What the user has chosen to be told of it; of what others do with a job, everybody is told."""
+        return self.value[0] if self in (NoticeKind.BEGAN, NoticeKind.ENDED, NoticeKind.ABORTED) else ""
 
 
 class Trouble(Enum):
@@ -76,7 +83,10 @@ class Telling:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a user was told, as a page shows it; `state` is the job's by now. `mail_to` is None where no mail goes."""
+    """What a user was told, as a page shows it; `state` is the job's by now. `mail_to` is None where no mail goes.
+
+    `by` is the name of who did it, where another person did.
+    """
 
     id: int
     job_id: str
@@ -88,11 +98,12 @@ class Notice:
     sent_at: float | None
     fault: str
     seen_at: float | None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail that is due. `owner` is the name of who is told."""
+    """A mail that is due. `owner` is the name of who is told, `by` of the other person who did it, if one did."""
 
     id: int
     job_id: str
@@ -102,6 +113,7 @@ class Letter:
     at: float
     message_id: str
     mail_to: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +177,36 @@ def tell(connection: Connection, gateway_id: str, changes: Sequence[Telling], no
         return
     whose = {"ids": list({change.owner_id for change in fresh})}
     addresses: Mapping[str, str | None] = {row[0]: row[1] for row in connection.execute(_ADDRESSES, whose)}
-    connection.execute(_INSERT, [_row(one, gateway_id, addresses[one.owner_id], now) for one in fresh])
+    rows = [_row(one.job, one.owner_id, one.kind, gateway_id, addresses[one.owner_id], now) for one in fresh]
+    connection.execute(_INSERT, rows)
 
 
-def _row(change: Telling, gateway_id: str, address: str | None, now: float) -> dict[str, object]:
+def tell_of_act(
+    connection: Connection, kind: NoticeKind, of: Sequence[tuple[int, str]], by_name: str, now: float
+) -> None:
+    """For each job's number and user's id: the user is told that the person of this name did that with the job."""
+    gateway_id = connection.execute(select(gateway.c.id)).scalar_one()
+    chosen = {row.id: row for row in connection.execute(_CHOICES, {"ids": list({user_id for _, user_id in of})})}
+    rows = [
+        _row(number, user_id, kind, gateway_id, chosen[user_id].email if chosen[user_id].notices else None, now)
+        for number, user_id in of
+    ]
+    connection.execute(_INSERT, [{**row, "by_name": by_name} for row in rows])
+
+
+def untell_of_share(connection: Connection, number: int, user_id: str) -> None:
+    """The user's notices that the job was shared with them are gone, with mails of it that wait."""
+    theirs = (notices.c.job == number, notices.c.user_id == user_id, notices.c.kind == NoticeKind.SHARED.value)
+    connection.execute(delete(notices).where(*theirs))
+
+
+def _row(
+    number: int, user_id: str, kind: NoticeKind, gateway_id: str, address: str | None, now: float
+) -> dict[str, object]:
     return {
-        "user_id": change.owner_id,
-        "job": change.job,
-        "kind": change.kind.value,
+        "user_id": user_id,
+        "job": number,
+        "kind": kind.value,
         "at": now,
         "message_id": f"<notice-{new_id(now)}.{gateway_id}@isthmus>",
         "mail_to": address,
@@ -239,7 +273,7 @@ def notices_of(connection: Connection, user_id: str, limit: int, before: int | N
     query = (
         select(
             *(notices.c.id, jobs.c.id, jobs.c.name, jobs.c.state, notices.c.kind, notices.c.at),
-            *(notices.c.mail_to, notices.c.sent_at, notices.c.fault, notices.c.seen_at),
+            *(notices.c.mail_to, notices.c.sent_at, notices.c.fault, notices.c.seen_at, notices.c.by_name),
         )
         .join(jobs, jobs.c.number == notices.c.job)
         .where(notices.c.user_id == user_id)
@@ -271,6 +305,7 @@ WANTED = func.coalesce(jobs.c.notices, select(users.c.notices).where(users.c.id 
 
 _INSERT = insert(notices)
 _ADDRESSES = select(users.c.id, users.c.email).where(users.c.id.in_(bindparam("ids", expanding=True)))
+_CHOICES = select(users.c.id, users.c.email, users.c.notices).where(users.c.id.in_(bindparam("ids", expanding=True)))
 _TOLD_STATES = [JobState.RUNNING.value, *sorted(FINAL)]
 _STATES = select(events.c.job, events.c.body).where(
     events.c.job.in_(bindparam("numbers", expanding=True)),
@@ -280,7 +315,7 @@ _STATES = select(events.c.job, events.c.body).where(
 _DUE = (
     select(
         *(notices.c.id, jobs.c.id, jobs.c.owner_id, users.c.name),
-        *(notices.c.kind, notices.c.at, notices.c.message_id, notices.c.mail_to),
+        *(notices.c.kind, notices.c.at, notices.c.message_id, notices.c.mail_to, notices.c.by_name),
     )
     .join(jobs, jobs.c.number == notices.c.job)
     .join(users, users.c.id == notices.c.user_id)

@@ -19,7 +19,7 @@ from isthmus.store.schema import gateway
 
 _log = structlog.get_logger(__name__)
 
-HEAD = "0002"
+HEAD = "0004"
 _MIGRATION_LOCK = 0x69737468  # PostgreSQL's advisory locks are numbers
 
 

@@ -1,47 +1,25 @@
-"""The part of the store's front that is about people among themselves: shares, projects, audit, drafts, usage."""
+"""The part of the store's front about people: shares, projects, the audit, what they are told, drafts, usage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Collection
 
 from sqlalchemy import Connection
 
 from isthmus.application.encoding import Json
-from isthmus.store import audit, drafts, projects, shares, usage
+from isthmus.store import audit, drafts, notices, projects, shares, usage
 from isthmus.store.audit import Actor, AuditKind, AuditLine, AuditQuery, AuditRow, record_audit, record_seldom
-from isthmus.store.database import Database
 from isthmus.store.drafts import Draft
-from isthmus.store.groupwriter import GroupWriter
+from isthmus.store.front import Front
+from isthmus.store.notices import Letter, Notice, NoticeChoice, Outbox, Trouble
 from isthmus.store.projects import Project
 from isthmus.store.records import Viewer
 from isthmus.store.shares import NewShare, Share, SharedJob, ShareWith, Shown
 from isthmus.store.usage import Usage
 
-T = TypeVar("T")
 
-
-class PeopleStore:
+class PeopleStore(Front):
     """Methods of `Store`; one that takes `by` writes into the audit, in its own transaction, who did it."""
-
-    _database: Database
-    _writer: GroupWriter
-    _clock: Callable[[], float]
-
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._database.read() as connection:
-            return work(connection)
-
-    def _noted(self, work: Callable[[Connection], T], by: Actor | None, kind: AuditKind, words: str) -> T:
-        """What the work gives, with a line of the audit in its transaction; `by` is None for the gateway itself."""
-
-        def both(connection: Connection) -> T:
-            done = work(connection)
-            if by is not None:
-                record_audit(connection, AuditLine(by, kind, words), self._clock())
-            return done
-
-        return self._writer.run(both)
 
     # --- shares -------------------------------------------------------------------------------------------------------
     def share(self, viewer: Viewer, job_id: str, wanted: ShareWith, by: Actor) -> NewShare:
@@ -49,7 +27,7 @@ class PeopleStore:
 
         def work(connection: Connection) -> NewShare:
             now = self._clock()
-            number, made = shares.make_share(connection, viewer, job_id, wanted, now)
+            number, made = shares.make_share(connection, viewer, job_id, wanted, by.name, now)
             record_audit(connection, AuditLine(by, AuditKind.JOB_SHARED, _said(made.share), number), now)
             return made
 
@@ -82,10 +60,6 @@ class PeopleStore:
         return self._read(lambda c: shares.shown_by_link(c, text, self._clock()))
 
     # --- audit --------------------------------------------------------------------------------------------------------
-    def note(self, line: AuditLine) -> None:
-        """The line is in the audit."""
-        self._writer.run(lambda c: record_audit(c, line, self._clock()))
-
     def note_seldom(self, line: AuditLine, every_s: float) -> None:
         """The line is in the audit, or one like it that is not older than that."""
         self._writer.run(lambda c: record_seldom(c, line, self._clock(), every_s))
@@ -94,9 +68,16 @@ class PeopleStore:
         """Lines of the audit, the newest first; for administrators."""
         return self._read(lambda c: audit.audit_rows(c, query))
 
-    def audit_of_job(self, viewer: Viewer, job_id: str, limit: int = 50, before: int | None = None) -> list[AuditRow]:
-        """What the audit tells of the job, the newest first. NotFound: it is not the viewer's own."""
-        return self._read(lambda c: audit.audit_of_job(c, viewer, job_id, before, limit))
+    def audit_of_job(
+        self,
+        viewer: Viewer,
+        job_id: str,
+        limit: int = 50,
+        before: int | None = None,
+        kinds: tuple[AuditKind, ...] = (),
+    ) -> list[AuditRow]:
+        """What the audit tells of the job, the newest first; of these kinds, if any. NotFound: it is not their own."""
+        return self._read(lambda c: audit.audit_of_job(c, viewer, job_id, before, limit, kinds))
 
     # --- projects -----------------------------------------------------------------------------------------------------
     def create_project(self, name: str, by: Actor) -> Project:
@@ -137,13 +118,50 @@ class PeopleStore:
         """The viewer's draft of this key; None: there is none."""
         return self._read(lambda c: drafts.draft(c, viewer.user_id, key))
 
-    def drafts(self, viewer: Viewer) -> list[Draft]:
-        """All drafts of the viewer, the newest first."""
-        return self._read(lambda c: drafts.list_drafts(c, viewer.user_id))
-
     def drop_draft(self, viewer: Viewer, key: str) -> None:
         """The viewer has no draft of this key."""
         self._writer.run(lambda c: drafts.drop_draft(c, viewer.user_id, key))
+
+    # --- what people are told -----------------------------------------------------------------------------------------
+    def notice_choice(self, user_id: str) -> NoticeChoice:
+        """What the user wants to be told of, and where."""
+        return self._read(lambda c: notices.choice(c, user_id))
+
+    def set_notice_choice(self, user_id: str, email: str | None, letters: str) -> NoticeChoice:
+        """The user is told of this from now on, there. InvalidInput: no address, or other letters than b, e, a."""
+        return self._writer.run(lambda c: notices.set_choice(c, user_id, NoticeChoice(email, letters)))
+
+    def notices(self, user_id: str, limit: int = 50, before: int | None = None) -> list[Notice]:
+        """What the user was told, the newest first; `before` is the id to go on after."""
+        return self._read(lambda c: notices.notices_of(c, user_id, limit, before))
+
+    def unseen_notices(self, user_id: str) -> int:
+        """How many notices the user has not seen; 100 stands for that many or more."""
+        return self._read(lambda c: notices.unseen(c, user_id))
+
+    def mark_notices_seen(self, user_id: str, up_to: int) -> None:
+        """The user has seen the notice with this id and those before it."""
+        self._writer.run(lambda c: notices.mark_seen(c, user_id, up_to, self._clock()))
+
+    def due_letters(self, now: float, limit: int) -> list[Letter]:
+        """Mails whose time has come, the longest due first."""
+        return self._read(lambda c: notices.due(c, now, limit))
+
+    def mark_sent(self, ids: Collection[int], now: float) -> None:
+        """The mail server has these mails: they are not due any more."""
+        self._database.transact(lambda c: notices.mark_sent(c, ids, now))
+
+    def mark_failed(self, ids: Collection[int], trouble: Trouble, fault: str, now: float) -> None:
+        """These mails are due again, later unless it was the server's fault, or never if they were refused for good."""
+        self._database.transact(lambda c: notices.mark_failed(c, ids, trouble, fault, now))
+
+    def give_up_old_letters(self, now: float) -> int:
+        """Mails that could not be sent for a day are given up; how many were."""
+        return self._database.transact(lambda c: notices.give_up_old(c, now))
+
+    def outbox(self) -> Outbox:
+        """The mails not yet handed over, and what is in their way."""
+        return self._read(notices.outbox)
 
     # --- usage --------------------------------------------------------------------------------------------------------
     def usage(self, user_id: str) -> Usage:

@@ -43,6 +43,14 @@ class JobInput:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiedFrom:
+    """Somebody else's job that a job was made from: its owner's name and its id, as they were then."""
+
+    owner: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be accepted, checked against its application already. `digest` names a remembered definition.
 
@@ -63,6 +71,7 @@ class NewJob:
     project_id: str | None = None
     parent_id: str | None = None
     notices: str | None = None
+    copied_from: CopiedFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)

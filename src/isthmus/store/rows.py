@@ -32,7 +32,7 @@ _RESOURCES = tuple(field.name for field in fields(Resources))
 SUBMISSION_COLUMNS = ("tag", "submit_try", "in_doubt_since", "native_id")
 ATTEMPT_COLUMNS = (
     *("n", "claimed_by", "run", "scheduler_state", "scheduler_word", "unlisted_since", "started_at", "ended_at"),
-    *("exit_code", "stopped_by", "cancel_sent_at", "stage_failures", "voided", "cpu_s", "peak_memory_mib"),
+    *("exit_code", "stopped_by", "cancel_sent_at", "stage_failures", "voided", "cpu_s", "peak_memory_mib", "node"),
 )
 _WIDTH = len(_JOB) + len(SUBMISSION_COLUMNS) + len(ATTEMPT_COLUMNS)
 
@@ -90,7 +90,9 @@ def job_of(row: AnyRow) -> Job:
 def attempt_of(found: Sequence[Any]) -> Attempt | None:
     """The attempt in the columns of submission and attempt, None where there is no row."""
     (tag, submit_try, in_doubt_since, native_id, n, claimed_by, run, state, word, unlisted_since) = found[:10]
-    (started_at, ended_at, code, stopped_by, cancel_sent_at, failures, voided, cpu_s, peak_memory_mib) = found[10:]
+    (started_at, ended_at, code, stopped_by, cancel_sent_at, failures, voided, cpu_s, peak_memory_mib, node) = found[
+        10:
+    ]
     if n is None:
         return None
     return Attempt(
@@ -113,6 +115,7 @@ def attempt_of(found: Sequence[Any]) -> Attempt | None:
         voided=voided,
         cpu_s=cpu_s,
         peak_memory_mib=peak_memory_mib,
+        node=node,
     )
 
 

@@ -8,7 +8,9 @@ would cost every change of a job on PostgreSQL: `ix_jobs_all` holds the cluster 
 without the jobs.
 
 The letters of `notices` (b, e, a) are what a user is told of; `jobs.notices` is NULL where the job leaves it to its
-owner's choice. A row of `notices` is due while `next_try_at` is set; `seen_at` is for the page, `sent_at` for the mail.
+owner's choice. `jobs.copied_owner` and `copied_job` name the job of somebody else that it was made from, as they were
+then: words, no way to it. A row of `notices` is due while `next_try_at` is set; `seen_at` is for the page, `sent_at`
+for the mail.
 """
 
 from __future__ import annotations
@@ -158,6 +160,8 @@ jobs = Table(
     Column("deleted_at", Double),
     Column("search_text", Text, nullable=False),
     Column("notices", Text),
+    Column("copied_owner", Text),
+    Column("copied_job", Text),
     sqlite_autoincrement=True,
 )
 
@@ -250,6 +254,7 @@ attempts = Table(
     Column("voided", Boolean, nullable=False),
     Column("cpu_s", Double),
     Column("peak_memory_mib", BigInteger),
+    Column("node", Text, nullable=False, server_default=""),
 )
 events = Table(
     "events",
@@ -291,6 +296,7 @@ notices = Table(
     Column("next_try_at", Double),
     Column("fault", Text, nullable=False),
     Column("seen_at", Double),
+    Column("by_name", Text, nullable=False, server_default=""),
     Index("ix_notices_user_id_id", "user_id", "id"),
     sqlite_autoincrement=True,
 )
@@ -366,6 +372,17 @@ job_inputs = Table(
     Column("from_job", Text),
     Column("from_output", Text),
 )
+# What deleted jobs took: no file is kept for these rows, so nothing refers to `files`.
+deleted_inputs = Table(
+    "deleted_inputs",
+    metadata,
+    Column("job", ForeignKey("jobs.number"), primary_key=True),
+    *(Column(name, kind, primary_key=True) for name, kind in (("name", Text), ("position", Integer))),
+    Column("sha256", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    *(Column(name, Text) for name in ("upload_id", "from_job", "from_output")),
+)
 outputs = Table(
     "outputs",
     metadata,
@@ -413,3 +430,81 @@ wishes = Table(
     UniqueConstraint("job", "kind"),
     sqlite_autoincrement=True,
 )
+
+# --- attempts on nodes that don't see the gateway's files -------------------------------------------------------------
+remote_texts = Table(
+    "remote_texts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+remote_attempts = Table(
+    "remote_attempts",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("order", Text, nullable=False),
+    Column("claim", Text),
+    Column("claimed_at", Double),
+    Column("end_record", Text),
+    Column("ended_at", Double),
+    Column("refusal", Text, nullable=False, server_default=""),
+    Column("sent_at", Double),
+    Column("submitted_at", Double),
+    Column("withdrawn_at", Double),
+    Column("created_at", Double, nullable=False),
+)
+_WAITING = text("submitted_at IS NOT NULL AND withdrawn_at IS NULL AND ended_at IS NULL")
+Index(
+    "ix_remote_attempts_waiting",
+    remote_attempts.c.cluster,
+    remote_attempts.c.submitted_at,
+    sqlite_where=_WAITING,
+    postgresql_where=_WAITING,
+)
+remote_outputs = Table(
+    "remote_outputs",
+    metadata,
+    Column("tag", ForeignKey("remote_attempts.tag"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", ForeignKey("files.sha256"), index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+)
+
+# --- what a framework remembers of its launches -----------------------------------------------------------------------
+frameworks = Table(
+    "frameworks",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("framework_id", Text, nullable=False),
+    Column("registered_at", Double, nullable=False),
+    Column("removed_at", Double),
+    Column("words", Text, nullable=False, server_default=""),
+)
+launches = Table(
+    "launches",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("task_id", Text, nullable=False, unique=True),
+    Column("agent_id", Text, nullable=False, server_default=""),
+    Column("agent_host", Text, nullable=False, server_default=""),
+    Column("agent_url", Text, nullable=False, server_default=""),
+    Column("sent_at", Double, nullable=False),
+    Column("state", Text, nullable=False, server_default=""),
+    Column("uuid", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("updated_at", Double, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Column("sandbox", Text, nullable=False, server_default=""),
+)
+_OPEN = text("NOT ended")
+Index("ix_launches_open", launches.c.cluster, sqlite_where=_OPEN, postgresql_where=_OPEN)

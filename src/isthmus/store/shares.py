@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from isthmus.errors import InputFault, InvalidInput, NotFound
 from isthmus.store.ids import is_id, new_id
 from isthmus.store.listing import JobSummary, summaries
+from isthmus.store.notices import NoticeKind, tell_of_act, untell_of_share
 from isthmus.store.records import Viewer
 from isthmus.store.rows import AnyRow
 from isthmus.store.schema import jobs, project_members, projects, shares, users
@@ -90,11 +91,12 @@ class Shown:
 
 # --- making and ending them -------------------------------------------------------------------------------------------
 def make_share(
-    connection: Connection, viewer: Viewer, job_id: str, wanted: ShareWith, now: float
+    connection: Connection, viewer: Viewer, job_id: str, wanted: ShareWith, by_name: str, now: float
 ) -> tuple[int, NewShare]:
     """The job's number, and the share that shows the job; one with the same person or project lasts as is asked now.
 
-    NotFound: the job is not the viewer's own. InvalidInput: whom it can't be shown to, or for how long.
+    A user it is newly shown to is told so, and that the person of this name did it. NotFound: the job is not the
+    viewer's own. InvalidInput: whom it can't be shown to, or for how long.
     """
     number, owner_id = _own_job(connection, viewer, job_id)
     expires_at = _expires_at(wanted, now)
@@ -104,6 +106,8 @@ def make_share(
     share_id = None if text else _made_before(connection, number, user_id, project_id, now)
     if share_id is None:
         share_id = _insert(connection, viewer, number, (user_id, project_id, text), (now, expires_at))
+        if user_id is not None:
+            tell_of_act(connection, NoticeKind.SHARED, [(number, user_id)], by_name, now)
     else:
         connection.execute(update(shares).where(shares.c.id == share_id).values(expires_at=expires_at))
     share = _share(connection.execute(_SHARES.where(shares.c.id == share_id)).one())
@@ -185,7 +189,10 @@ def end_share(connection: Connection, viewer: Viewer, job_id: str, share_id: str
     row = connection.execute(query).one_or_none() if is_id(share_id) else None
     if row is None:
         raise NotFound("the job has no such share, or not any more")
-    connection.execute(update(shares).where(shares.c.id == share_id).values(revoked_at=now))
+    ended = update(shares).where(shares.c.id == share_id).values(revoked_at=now).returning(shares.c.user_id)
+    reader_id = connection.execute(ended).scalar_one()
+    if reader_id is not None:  # who may not see the job any more need not go on reading of it
+        untell_of_share(connection, number, reader_id)
     return number, _share(row)
 
 

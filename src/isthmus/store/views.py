@@ -16,9 +16,19 @@ from isthmus.store.duty import input_files
 from isthmus.store.history import EventRow, Position, events_after
 from isthmus.store.ids import is_id
 from isthmus.store.listing import JobSummary, summaries
-from isthmus.store.records import JobInput, Viewer
+from isthmus.store.records import CopiedFrom, JobInput, Viewer
 from isthmus.store.rows import attempt_of, attempt_rows, resources_of
-from isthmus.store.schema import clusters, definitions, job_labels, jobs, outputs, projects, users
+from isthmus.store.schema import (
+    clusters,
+    definitions,
+    deleted_inputs,
+    events,
+    job_labels,
+    jobs,
+    outputs,
+    projects,
+    users,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,11 @@ class OutputView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, whole. `owner` and `project` are names; `outputs` are the last attempt's; `attempts` are in order."""
+    """A job, whole. `owner` and `project` are names; `outputs` are the last attempt's; `attempts` are in order.
+
+    `files` are known of a deleted job, too, whose bytes are gone. `cancelled_by` names the administrator who asked to
+    cancel another's job; it is empty where its owner did, or nobody.
+    """
 
     id: str
     owner_id: str
@@ -75,6 +89,8 @@ class JobView:
     deleted_at: float | None
     seq: int
     notices: str | None = None
+    cancelled_by: str = ""
+    copied_from: CopiedFrom | None = None
 
 
 @cache
@@ -132,7 +148,7 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         root_id=row.root_id if viewer.job_id is None else row.id,
         children=_children(connection, viewer, job_id),
         inputs=row.inputs,
-        files=input_files(connection, [number])[number],
+        files=_taken(connection, number) if row.deleted_at else input_files(connection, [number])[number],
         resources=resources_of(row.resources),
         restartable=row.restartable,
         max_attempts=row.max_attempts,
@@ -142,6 +158,8 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         deleted_at=row.deleted_at,
         seq=row.seq,
         notices=row.notices,
+        cancelled_by="" if row.cancel_requested_at is None else _canceller(connection, number),
+        copied_from=None if row.copied_owner is None else CopiedFrom(row.copied_owner, row.copied_job),
     )
 
 
@@ -185,6 +203,29 @@ _OUTPUTS = (
     .where(outputs.c.job == bindparam("number"), outputs.c.attempt == bindparam("n"))
     .order_by(outputs.c.id)
 )
+
+
+_TAKEN = (
+    select(*(deleted_inputs.c[name] for name in JobInput.__slots__))
+    .where(deleted_inputs.c.job == bindparam("number"))
+    .order_by(deleted_inputs.c.name, deleted_inputs.c.position)
+)
+_CANCELLERS = (
+    select(events.c.body)
+    .where(events.c.job == bindparam("number"), events.c.kind == "cancel_requested")
+    .order_by(events.c.id)
+    .limit(1)
+)
+
+
+def _taken(connection: Connection, number: int) -> tuple[JobInput, ...]:
+    """The files that a deleted job took."""
+    return tuple(JobInput(*row) for row in connection.execute(_TAKEN, {"number": number}))
+
+
+def _canceller(connection: Connection, number: int) -> str:
+    body = connection.execute(_CANCELLERS, {"number": number}).scalar_one_or_none() or {}
+    return str(body.get("administrator", ""))
 
 
 def _labels(connection: Connection, number: int) -> tuple[str, ...]:

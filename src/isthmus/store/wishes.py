@@ -1,10 +1,15 @@
-"""What people want done with their jobs. The store notes it; only a cluster's controller fulfils it."""
+"""What people want done with their jobs. The store notes it; only a cluster's controller fulfils it.
+
+What an administrator does with a job of somebody else is in the audit and in the job's history with their name, in the
+same transaction, whichever way it came; that it was cancelled, archived or deleted so, its owner is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, insert, select, update
@@ -13,11 +18,22 @@ from isthmus.errors import Conflict, NotFound
 from isthmus.job import FINAL, JobState
 from isthmus.store.audit import Actor, AuditKind, AuditLine, record_audit
 from isthmus.store.conflicts import insert_or_refresh
-from isthmus.store.history import NewEvent, record
+from isthmus.store.history import Body, NewEvent, record
 from isthmus.store.ids import is_id
-from isthmus.store.records import Viewer
+from isthmus.store.notices import NoticeKind, tell_of_act
+from isthmus.store.records import JobInput, Viewer
 from isthmus.store.rows import AnyRow, Values
-from isthmus.store.schema import attempts, job_inputs, job_labels, jobs, outputs, submissions, wishes
+from isthmus.store.schema import (
+    attempts,
+    deleted_inputs,
+    job_inputs,
+    job_labels,
+    jobs,
+    outputs,
+    submissions,
+    users,
+    wishes,
+)
 from isthmus.store.words import search_text
 
 
@@ -65,7 +81,9 @@ class Wish:
 _FOLLOW_LOG = "follow_log"
 
 
-def request_cancel(connection: Connection, viewer: Viewer, job_ids: Sequence[str], now: float) -> list[CancelAnswer]:
+def request_cancel(
+    connection: Connection, viewer: Viewer, job_ids: Sequence[str], now: float, by: Actor | None = None
+) -> list[CancelAnswer]:
     """Every job that is not final is to be cancelled; one answer a job id, in their order."""
     found = {row.id: row for row in connection.execute(_mine(viewer, [*filter(is_id, job_ids)]))}
     answers = [_cancel_answer(job_id, found.get(job_id)) for job_id in job_ids]
@@ -73,14 +91,10 @@ def request_cancel(connection: Connection, viewer: Viewer, job_ids: Sequence[str
     if wanted:
         asked = update(jobs).where(jobs.c.number.in_([found[job_id].number for job_id in wanted]))
         connection.execute(asked.values(cancel_requested_at=now, next_check_at=0.0, seq=jobs.c.seq + 1))
-    record(
-        connection,
-        [
-            NewEvent(found[job_id].number, found[job_id].owner_id, now, "cancel_requested", {"by": viewer.user_id})
-            for job_id in dict.fromkeys(job_ids)
-            if job_id in wanted
-        ],
-    )
+        rows = [found[job_id] for job_id in dict.fromkeys(job_ids) if job_id in wanted]
+        act = _act(connection, viewer, by, now)
+        record(connection, [act.event(row, "cancel_requested") for row in rows])
+        act.note(connection, rows, "asked to cancel it", tell=NoticeKind.CANCEL_ASKED)
     return answers
 
 
@@ -94,8 +108,54 @@ def _cancel_answer(job_id: str, row: AnyRow | None) -> CancelAnswer:
     return CancelAnswer(job_id, CancelOutcome.REQUESTED_BEFORE if before else CancelOutcome.REQUESTED, state)
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """Something that the viewer does with jobs now; `actor` is who they are, where one of the jobs may be another's."""
+
+    viewer: Viewer
+    actor: Actor
+    now: float
+
+    def event(self, row: AnyRow, kind: str, more: Body = MappingProxyType({})) -> NewEvent:
+        """The line of the job's history; of an administrator it has the name, which the owner could not look up."""
+        who = {"by": self.viewer.user_id}
+        if row.owner_id != self.viewer.user_id:
+            who["administrator"] = self.actor.name
+        return NewEvent(row.number, row.owner_id, self.now, kind, {**who, **more})
+
+    def note(
+        self,
+        connection: Connection,
+        rows: Sequence[AnyRow],
+        words: str,
+        *,
+        kind: AuditKind = AuditKind.JOB_CHANGED_BY_ADMINISTRATOR,
+        tell: NoticeKind | None = None,
+    ) -> None:
+        """What was done with jobs of others is in the audit, and their owners are told of it as asked."""
+        others = [row for row in rows if row.owner_id != self.viewer.user_id]
+        for row in others:
+            record_audit(connection, AuditLine(self.actor, kind, words, row.number), self.now)
+        if tell is not None and others:
+            tell_of_act(connection, tell, [(row.number, row.owner_id) for row in others], self.actor.name, self.now)
+
+
+def _act(connection: Connection, viewer: Viewer, by: Actor | None, now: float) -> _Act:
+    """The act; whoever does not say who acts is named all the same, without an address."""
+    if by is None:
+        query = select(users.c.name).where(users.c.id == viewer.user_id)
+        by = Actor(viewer.user_id, connection.execute(query).scalar_one_or_none() or "")
+    return _Act(viewer, by, now)
+
+
 def change(
-    connection: Connection, viewer: Viewer, job_id: str, changes: JobChanges, now: float, expected_seq: int | None
+    connection: Connection,
+    viewer: Viewer,
+    job_id: str,
+    changes: JobChanges,
+    now: float,
+    expected_seq: int | None,
+    by: Actor | None = None,
 ) -> None:
     """The job's name, labels and place are as asked. NotFound; ChangedMeanwhile: its `seq` is not the expected one."""
     row = _one(connection, viewer, job_id)
@@ -109,7 +169,23 @@ def change(
     if changes.archived is not None:
         values["archived_at"] = now if changes.archived else None
     connection.execute(update(jobs).where(jobs.c.number == row.number).values(**values, seq=jobs.c.seq + 1))
-    record(connection, [NewEvent(row.number, row.owner_id, now, "changed", {"by": viewer.user_id, "name": name})])
+    act = _act(connection, viewer, by, now)
+    record(connection, [act.event(row, "changed", {"name": name, "what": ", ".join(_changed(row.name, changes))})])
+    told = NoticeKind.ARCHIVED if changes.archived else None
+    act.note(connection, [row], ", ".join(_changed(row.name, changes)), tell=told)
+
+
+def _changed(name_before: str, changes: JobChanges) -> Iterator[str]:
+    if changes.name is not None and changes.name != name_before:
+        yield f"called it “{changes.name}”, before “{name_before}”"
+    if changes.labels is not None:
+        yield (
+            f"labelled it {', '.join(f'“{label}”' for label in changes.labels)}"
+            if changes.labels
+            else "took its labels off"
+        )
+    if changes.archived is not None:
+        yield "archived it" if changes.archived else "took it out of the archive"
 
 
 def _set_labels(connection: Connection, number: int, labels: Sequence[str]) -> None:
@@ -123,13 +199,22 @@ def delete_job(connection: Connection, viewer: Viewer, job_id: str, now: float, 
     row = _one(connection, viewer, job_id)
     if JobState(row.state) not in FINAL:
         raise Conflict("only a job that has ended can be deleted: cancel it first")
-    connection.execute(delete(job_inputs).where(job_inputs.c.job == row.number))
+    _keep_what_it_took(connection, row.number)
     connection.execute(delete(outputs).where(outputs.c.job == row.number))
     gone = update(jobs).where(jobs.c.number == row.number)
     connection.execute(gone.values(deleted_at=now, next_check_at=None, seq=jobs.c.seq + 1))
-    record(connection, [NewEvent(row.number, row.owner_id, now, "deleted", {"by": viewer.user_id})])
-    if by is not None and row.owner_id != viewer.user_id:
-        record_audit(connection, AuditLine(by, AuditKind.JOB_DELETED_BY_ADMINISTRATOR, row.name, row.number), now)
+    act = _act(connection, viewer, by, now)
+    record(connection, [act.event(row, "deleted")])
+    kind = AuditKind.JOB_DELETED_BY_ADMINISTRATOR
+    act.note(connection, [row], row.name, kind=kind, tell=NoticeKind.DELETED)
+
+
+def _keep_what_it_took(connection: Connection, number: int) -> None:
+    """The job's input files are known by name, size and hash, and nothing keeps their bytes for it any more."""
+    columns = ("job", *JobInput.__slots__)
+    taken = select(*(job_inputs.c[name] for name in columns)).where(job_inputs.c.job == number)
+    connection.execute(insert(deleted_inputs).from_select(list(columns), taken))
+    connection.execute(delete(job_inputs).where(job_inputs.c.job == number))
 
 
 def follow(connection: Connection, viewer: Viewer, job_id: str, until_at: float) -> None:

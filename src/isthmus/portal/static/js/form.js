@@ -8,6 +8,7 @@ const LOOK_AFTER_MS = 300;
 const SENDING = "Wait until the file is here, or cancel it.";
 const SAVE_AFTER_MS = 1000;
 const RETRY_SAVE_MS = 5000;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const FOLLOWS = /^(resources\.|cluster$)/; // may be wrong by what other fields say
 
 const form = document.getElementById("job-form");
@@ -82,6 +83,10 @@ function show(found) {
     const words = unreadable(field) || (isSending(field) ? saidOfSending(field) : found.faults[name]) || "";
     showFault(field, touched.has(name) || FOLLOWS.test(name) ? words : "");
   }
+  for (const [name, words] of Object.entries(found.permits)) {
+    const hint = document.getElementById(`${name.replace(".", "-")}-hint`);
+    if (hint) hint.textContent = words;
+  }
   for (const element of form.querySelectorAll("[data-gets]")) {
     const words = found.gets[element.dataset.gets];
     element.hidden = words === undefined;
@@ -116,11 +121,13 @@ function showFault(field, words) {
   if (words) field.closest("[data-advanced]")?.setAttribute("open", "");
 }
 
-// What a number field holds that is no number is not sent by browsers: it would count as left empty.
+// What a date field holds that is no date is not sent by browsers: it would count as left empty. Numbers are text here,
+// since a browser that knows only points makes 45 of 4,5.
 function unreadable(field) {
-  const control = field.querySelector("input[type=number], input[type=date]");
-  if (!control?.validity.badInput) return "";
-  return `This can't be read: write ${control.type === "date" ? "a date" : "a number, with a point for decimals"}.`;
+  if (field.querySelector("input[type=date]")?.validity.badInput) return "This can't be read: write a date.";
+  const number = field.querySelector("input[data-number]")?.value.trim();
+  if (!number || NUMBER.test(number)) return "";
+  return `“${number}” is no number: write decimals with a point, like 4.5, and nothing between thousands, like 10000.`;
 }
 
 function showAmounts(gets) {

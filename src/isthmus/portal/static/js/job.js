@@ -2,9 +2,19 @@
 
 import { drawTable } from "./table.js";
 
-// A refreshed part has everything folded again, as it comes from the gateway; what the reader opened stays open.
+// A refreshed part has everything folded again, as it comes from the gateway; what the reader opened stays open, and a
+// form that somebody has begun to fill in stays as it is, until it is sent and the gateway answers.
 window.htmx?.registerExtension("keep-open", {
   htmx_before_morph_attr: (element, change) => !(change.attrName === "open" && /^(DETAILS|DIALOG)$/.test(element.tagName)),
+  htmx_before_morph_node: (_, { oldNode }) => !typedIn.has(oldNode),
+});
+const typedIn = new Set();
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-keeps-typed]");
+  if (form) typedIn.add(form);
+});
+document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+  if (ctx.response?.raw.ok) typedIn.delete(ctx.sourceElement);
 });
 
 const DRAWERS = { map: () => import("./map.js"), json: () => import("./tree.js") };

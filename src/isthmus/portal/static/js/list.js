@@ -16,7 +16,15 @@ function showSelection() {
   for (const box of all) box.closest("tr").classList.toggle("is-selected", box.checked);
   bar.hidden = chosen.length === 0;
   bar.querySelector("[data-selection-count]").textContent = `${chosen.length} selected:`;
-  bar.querySelector("[data-compare]").hidden = chosen.length !== 2;
+  const compare = bar.querySelector("[data-compare]");
+  compare.disabled = chosen.length !== 2;
+  compare.textContent = compare.disabled ? "Compare: choose two" : "Compare";
+  const ended = chosen.filter((box) => "ended" in box.closest("tr").dataset).length;
+  for (const button of bar.querySelectorAll("[data-needs]")) {
+    const fitting = button.dataset.needs === "ended" ? ended : chosen.length - ended;
+    button.disabled = chosen.length > 0 && fitting === 0;
+    button.title = button.disabled ? (ended ? "They have ended already" : "Cancel them first") : "";
+  }
   const every = document.querySelector("[data-all]");
   every.closest("label").hidden = false;
   every.checked = chosen.length > 0 && chosen.length === all.length;
@@ -63,6 +71,12 @@ document.addEventListener("keydown", (event) => {
     all[at].querySelector('input[name="job"]')?.click();
   }
 });
+
+// --- a text that was searched for as it was typed is not searched for again as its field is left: that would take away
+// what was selected meanwhile
+document.addEventListener("change", (event) => {
+  if (event.target.matches?.("[data-filters] input:not([type=date])")) event.stopImmediatePropagation();
+}, true);
 
 // --- everybody's jobs: a page hears of its reader's own only, so the rows in sight are asked for now and then
 const RELOOK_MS = 10000;

@@ -3,13 +3,17 @@
 //   isthmus:job   {id, kind, at, body}                        isthmus:log   {stream, offset, next_offset, text, complete}
 //   isthmus:live  {connected}
 //
-// Elements with data-live-job="ID" or "*" get the event `live` when that job changed, soon but not too often, and once
+// Elements with data-live-job="ID", "ID ID …" or "*" get the event `live` when such a job changed, soon but not too often, and once
 // after a lost connection was mended. A connection is asked for anew from the last event and log byte that came.
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 const SILENT_MS = 40000; // the gateway says something every 15 s
 const STRIP_AFTER_MS = 1500;
+const FULL_PAUSE_MS = 30000;
+const FULL =
+  "Too many pages are kept up to date at once, so this one is not: close another, or reload this one to see how " +
+  "things stand. It tries again by itself.";
 const HIDDEN_MS = 5000; // a browser keeps six connections to a site: hidden pages give theirs back
 
 let source = null;
@@ -22,6 +26,7 @@ let stripTimer = 0;
 let wasLost = true; // what happened between the page's making and its first connection is asked for as well
 let retryTimer = 0;
 let hiddenTimer = 0;
+const lostWords = document.getElementById("live-lost")?.textContent;
 const SOON_MS = 150; // changes often come in twos and threes
 const SELDOM_MS = 700; // a part that changes all the time is fetched no more often than this
 const waiting = new WeakMap(); // element -> when it gets `live` next, or got it last
@@ -38,7 +43,7 @@ function connect() {
   source.addEventListener("pulse", heard);
   source.addEventListener("job", job);
   source.addEventListener("log", log);
-  source.addEventListener("error", lost);
+  source.addEventListener("error", failed);
   listen();
 }
 
@@ -70,13 +75,44 @@ function lost() {
   source?.close();
   clearTimeout(silence);
   wasLost = true;
-  stripTimer ||= setTimeout(() => {
-    document.getElementById("live-lost").hidden = false;
-    tell("isthmus:live", { connected: false });
-  }, STRIP_AFTER_MS);
-  clearTimeout(retryTimer);
-  retryTimer = setTimeout(connect, pauseMs * (0.75 + Math.random() / 2));
+  stripTimer ||= setTimeout(say, STRIP_AFTER_MS, lostWords);
+  retryIn(pauseMs);
   pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+}
+
+function retryIn(ms) {
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, ms * (0.75 + Math.random() / 2));
+}
+
+function say(words) {
+  const strip = document.getElementById("live-lost");
+  strip.textContent = words;
+  strip.hidden = false;
+  tell("isthmus:live", { connected: false });
+}
+
+// An EventSource that was refused does not tell why, so that is asked for.
+async function failed() {
+  const asked = source;
+  const refused = asked.readyState === EventSource.CLOSED;
+  lost();
+  if (!refused || (await statusOf(asked.url)) !== 429 || asked !== source || document.hidden) return;
+  clearTimeout(stripTimer);
+  stripTimer = 0;
+  say(FULL);
+  retryIn(FULL_PAUSE_MS);
+}
+
+async function statusOf(url) {
+  const enough = new AbortController();
+  try {
+    return (await fetch(url, { signal: enough.signal })).status;
+  } catch {
+    return 0;
+  } finally {
+    enough.abort();
+  }
 }
 
 // Nothing is lost meanwhile: the next connection begins after the last event and byte.
@@ -95,7 +131,7 @@ function job(event) {
   tell("isthmus:job", detail);
   const id = detail.job ?? detail.id;
   for (const element of document.querySelectorAll("[data-live-job]")) {
-    if (element.dataset.liveJob === "*" || element.dataset.liveJob === id) wake(element);
+    if (element.dataset.liveJob === "*" || element.dataset.liveJob.split(" ").includes(id)) wake(element);
   }
 }
 

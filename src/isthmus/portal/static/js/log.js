@@ -28,6 +28,7 @@ class Log {
     this.lines = root.querySelector("[data-log-lines]");
     this.base = root.dataset.base;
     this.stream = root.dataset.stream;
+    this.isChosen = new URLSearchParams(location.search).has("log");
     this.rest = new WeakMap(); // of long lines, what isn't shown
     this.follows = true;
     this.queue = [];
@@ -268,12 +269,23 @@ class Log {
     const tab = event.target.closest("a[data-stream]");
     if (!tab || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
+    this.isChosen = true;
+    this.turnTo(tab);
+    history.replaceState(null, "", `?log=${tab.dataset.stream}`);
+  }
+
+  // A program that failed while one looked on: what it complained of, unless the reader has chosen what to read.
+  showComplaints() {
+    if (this.isChosen || this.stream === "stderr" || !document.querySelector("#why .last-words")) return;
+    this.turnTo(this.root.querySelector('a[data-stream="stderr"]'));
+  }
+
+  turnTo(tab) {
     for (const other of tab.parentElement.children) other.removeAttribute("aria-current");
     tab.setAttribute("aria-current", "true");
     const { stream } = tab.dataset;
     this.lines.setAttribute("aria-label", `Lines of ${stream}`);
     this.root.querySelector("[data-log-download]").href = `${this.base}/log/${stream}/file`;
-    history.replaceState(null, "", `?log=${stream}`);
     this.open(stream).catch(() => this.failed());
   }
 
@@ -384,6 +396,7 @@ function tellLast(text) {
 
 if (section?.dataset.base) {
   const log = new Log(section);
+  document.addEventListener("htmx:after:swap", () => log.showComplaints());
   document.addEventListener("isthmus:log", (event) => log.take(event.detail));
   document.addEventListener("isthmus:job", (event) => {
     const { job, kind, body } = event.detail;

@@ -1,10 +1,13 @@
 // GeoJSON and KML on a map without any outside server: borders are drawn from files of ours, and there are no tiles.
 
+import { recordsIn, tableOf } from "./records.js";
+
 const FILES = new URL("../", import.meta.url);
 const STEPS = [45, 30, 15, 10, 5, 2, 1, 0.5, 0.25, 0.1, 0.05, 0.025, 0.01];
 const MAX_LISTED = 500;
 const MAX_FEATURES = 20000;
-const NAMES = ["name", "title", "label", "id", "storm"];
+const NAMES = ["name", "title", "label"];
+const NUMBERS = ["id", "number"]; // say which one it is, and measure nothing
 const RAMP = ["#2c7bb6", "#5aa6a6", "#d9c34a", "#ee8b3f", "#c9352b"];
 const PLAIN = "#c2410c";
 const STATES_BOX = [[24, -125], [50, -66]]; // the United States without Alaska and Hawaii, as corners of latitude and longitude
@@ -49,7 +52,7 @@ export function checked(form) {
     if (feature?.type !== "Feature") throw new Error(`feature ${place + 1} has no type "Feature"`);
     if (feature.geometry === null || feature.geometry === undefined) return; // RFC 7946: nowhere
     checkGeometry(feature.geometry, `feature ${place + 1}`);
-    drawn.push({ type: "Feature", geometry: feature.geometry, properties: feature.properties ?? {} });
+    drawn.push({ type: "Feature", id: feature.id, geometry: feature.geometry, properties: feature.properties ?? {} });
   });
   return drawn;
 }
@@ -88,6 +91,7 @@ class Chart {
     this.L = leaflet;
     this.features = features;
     this.property = "";
+    this.kind = kindOf(place.dataset.output);
     this.build(place);
     this.map = this.L.map(this.canvas, { worldCopyJump: false, attributionControl: false, zoomControl: false, zoomSnap: 0.25, maxZoom: 14, minZoom: 0 });
     for (const [name, z] of [["borders", 210], ["graticule", 220]]) {
@@ -99,7 +103,7 @@ class Chart {
       pointToLayer: (feature, at) => this.L.circleMarker(at, { radius: 6, ...this.look(feature) }),
       onEachFeature: (feature, layer) => {
         feature.layer = layer;
-        layer.bindPopup(() => popup(feature));
+        layer.bindPopup(() => popup(feature), this.popupSize());
         layer.on("popupopen", () => this.mark(feature));
       },
     }).addTo(this.map);
@@ -117,6 +121,13 @@ class Chart {
     this.drawBorders();
     this.list();
     this.drawLegend();
+    this.tabulate(place);
+  }
+
+  // Never larger than the map, which would cut it off.
+  popupSize() {
+    const { clientWidth, clientHeight } = this.canvas;
+    return { maxWidth: Math.max(clientWidth - 60, 120), maxHeight: Math.max(clientHeight - 90, 100), autoPanPadding: [12, 12] };
   }
 
   build(place) {
@@ -149,11 +160,14 @@ class Chart {
     const values = new Map();
     for (const { properties } of this.features) {
       for (const [key, value] of Object.entries(properties)) {
-        if (typeof value === "number" && Number.isFinite(value)) values.set(key, [...(values.get(key) ?? []), value]);
+        if (typeof value !== "number" || !Number.isFinite(value) || NUMBERS.includes(key) || key === this.kind) continue;
+        const range = values.get(key);
+        if (!range) values.set(key, [value, value]);
+        else if (value < range[0]) range[0] = value;
+        else if (value > range[1]) range[1] = value;
       }
     }
-    return new Map([...values].filter(([key, all]) => !NAMES.includes(key) && new Set(all).size > 1)
-      .map(([key, all]) => [key, [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))]]));
+    return new Map([...values].filter(([, [least, most]]) => least < most));
   }
 
   list() {
@@ -161,7 +175,7 @@ class Chart {
     const items = element("ol", "map-list");
     items.setAttribute("aria-label", "Features on the map");
     this.features.slice(0, MAX_LISTED).forEach((feature, place) => {
-      const button = element("button", "", nameOf(feature, place));
+      const button = element("button", "", nameOf(feature, place, this.kind));
       button.type = "button";
       button.addEventListener("click", () => this.goTo(feature));
       feature.button = button;
@@ -173,10 +187,19 @@ class Chart {
     if (this.features.length > MAX_LISTED) items.after(element("p", "muted", `The first ${MAX_LISTED}; all are on the map.`));
   }
 
+  tabulate(place) {
+    const [found] = recordsIn({ type: "FeatureCollection", features: this.features });
+    if (!found || !Object.keys(found[1][0]).length) return;
+    const details = element("details");
+    details.append(element("summary", "", "What the file says of each, as a table"));
+    details.addEventListener("toggle", () => details.append(tableOf(found[1], `${place.dataset.label}: features`)), { once: true });
+    place.append(details);
+  }
+
   goTo(feature) {
     const { layer } = feature;
     const bounds = layer.getBounds ? layer.getBounds() : this.L.latLngBounds([layer.getLatLng()]);
-    this.map.fitBounds(bounds.pad(1), { maxZoom: 10, animate: !matchMedia("(prefers-reduced-motion: reduce)").matches });
+    this.map.fitBounds(bounds.pad(1), { maxZoom: 10, animate: false }); // a pop-up that opens meanwhile is not moved into sight
     layer.openPopup(bounds.getCenter());
   }
 
@@ -281,11 +304,19 @@ function round(value) {
   return Number(value.toPrecision(4)).toLocaleString();
 }
 
-function nameOf(feature, place) {
-  const { properties } = feature;
-  const key = NAMES.find((name) => ["string", "number"].includes(typeof properties[name]) && String(properties[name]).trim());
-  if (!key) return `Feature ${place + 1}`;
-  return key === "name" || key === "title" || key === "label" ? String(properties[key]) : `${key} ${properties[key]}`;
+// What features are that say nothing of it themselves, by the name of the output they come in: "storm" of "storms".
+export function kindOf(output) {
+  return /^[a-z]{2,}[^s]s$/.test(output) ? output.slice(0, -1) : "feature";
+}
+
+// Its own name, else its kind and number: "Storm 3".
+export function nameOf({ id, properties }, place, kindOfAll) {
+  const isWord = (value) => ["string", "number"].includes(typeof value) && String(value).trim() !== "";
+  const own = NAMES.map((key) => properties[key]).find(isWord);
+  if (own !== undefined) return String(own);
+  const kind = typeof properties.kind === "string" && properties.kind.trim() ? properties.kind.trim() : kindOfAll;
+  const number = [...NUMBERS, kindOfAll].map((key) => properties[key]).find(isWord) ?? id ?? place + 1;
+  return `${kind[0].toUpperCase()}${kind.slice(1)} ${number}`;
 }
 
 // Everything in a pop-up is text: what a file calls HTML is shown without its tags.

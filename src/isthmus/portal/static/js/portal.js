@@ -14,7 +14,7 @@ document.addEventListener("htmx:confirm", (event) => {
   const { ctx, issueRequest, dropRequest } = event.detail;
   if (!ctx.confirm) return;
   event.preventDefault();
-  confirmed(ctx.confirm).then((yes) => (yes ? issueRequest() : dropRequest()));
+  confirmed(ctx.confirm, actOf(ctx.sourceElement)).then((yes) => (yes ? issueRequest() : dropRequest()));
 });
 document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx?.sourceEvent?.type === "live") return; // the strip on top says that the connection is lost
@@ -26,12 +26,19 @@ document.addEventListener("submit", async (event) => {
   const words = event.target.dataset?.confirm;
   if (!words || event.target.hasAttribute("hx-post")) return;
   event.preventDefault();
-  if (await confirmed(words)) event.target.submit();
+  if (await confirmed(words, actOf(event.target))) event.target.submit();
 });
 
-export function confirmed(words) {
+// What the dialog's button does, in the words of data-act or of the button that was pressed.
+function actOf(element) {
+  const button = element.matches("button") ? element : element.querySelector("button[type=submit], button:not([type])");
+  return element.dataset.act ?? button?.textContent.trim() ?? "Go on";
+}
+
+export function confirmed(words, act) {
   const dialog = document.getElementById("confirm");
   dialog.querySelector("#confirm-words").textContent = words;
+  dialog.querySelector("#confirm-act").textContent = act;
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -64,6 +71,8 @@ document.addEventListener("click", (event) => {
 // --- times: shown in the reader's zone, the exact time on hover
 const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const TODAY = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const SHORT_SECONDS = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const TODAY_SECONDS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 export function showTimes(root = document) {
@@ -71,7 +80,9 @@ export function showTimes(root = document) {
   for (const element of root.querySelectorAll("time[datetime]:not([data-shown])")) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.valueOf())) continue;
-    element.textContent = (at.toDateString() === today ? TODAY : SHORT).format(at);
+    const isToday = at.toDateString() === today;
+    const [short, long] = "seconds" in element.dataset ? [TODAY_SECONDS, SHORT_SECONDS] : [TODAY, SHORT];
+    element.textContent = (isToday ? short : long).format(at);
     element.title = `${EXACT.format(at)} (${element.dateTime})`;
     element.dataset.shown = "";
   }

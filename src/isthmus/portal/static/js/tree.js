@@ -1,4 +1,6 @@
-// JSON as a tree that unfolds; a branch is made when it is opened, so that large files cost nothing before.
+// JSON: its lists of flat objects as tables, and all of it as a tree that unfolds; a branch is made when it is opened, so that large files cost nothing before.
+
+import { recordsIn, tableOf } from "./records.js";
 
 const AT_ONCE = 100;
 const LONG_TEXT = 500;
@@ -10,10 +12,31 @@ export async function draw(place, text) {
   } catch (fault) {
     throw new Error(`it is not JSON (${fault.message})`);
   }
+  const tables = recordsIn(form);
+  if (!tables.length) {
+    place.replaceChildren(treeOf(form));
+    return;
+  }
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = "All of it, as a tree";
+  details.append(summary);
+  details.addEventListener("toggle", () => details.append(treeOf(form)), { once: true });
+  place.replaceChildren(...tables.flatMap(([name, records]) => titled(name, tableOf(records, name || place.dataset.label))), details);
+}
+
+function titled(name, table) {
+  if (!name) return [table];
+  const title = document.createElement("h4");
+  title.textContent = name;
+  return [title, table];
+}
+
+function treeOf(form) {
   const tree = document.createElement("div");
   tree.className = "tree";
   tree.append(branch("", form, "", true));
-  place.replaceChildren(tree);
+  return tree;
 }
 
 function branch(key, value, path, isOpen = false) {

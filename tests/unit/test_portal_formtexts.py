@@ -20,16 +20,14 @@ from isthmus.application import (
 )
 from isthmus.application.inputs import value_faults
 from isthmus.gateway.submission import OutputReference, UploadReference
+from isthmus.portal.amounts import same_amount, text_of_amount
 from isthmus.portal.fields import Control, choices_of, control_of, field_of, same
-from isthmus.portal.formdata import (
+from isthmus.portal.formtexts import (
     FileChoice,
     KeptFile,
     Texts,
     file_of_text,
-    labels_of,
     read,
-    same_amount,
-    text_of_amount,
     text_of_file,
     texts_of_value,
     value_of_texts,
@@ -262,10 +260,6 @@ def test_a_bad_name_or_label_is_a_fault_of_its_field(field: str, text: str, code
     faults = read(APPLICATION, {field: (text,)}).faults
     assert [(fault.field, fault.code) for fault in faults] == [(field, code)]
     assert all(fault.message for fault in faults)
-
-
-def test_labels_stand_between_commas_or_lines() -> None:
-    assert labels_of("storms, 2015\n kept ,") == ("storms", "2015", "kept")
 
 
 @pytest.mark.parametrize(

@@ -14,22 +14,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from isthmus.api.requests import MAX_LABELS, PATTERN_WORDS
-from isthmus.application import Application, Input, Json, ResourceName, read_amount
+from isthmus.application import Application, Input, Json
 from isthmus.application.inputs import normalised, value_faults
-from isthmus.errors import InputFault, InvalidInput
+from isthmus.errors import InputFault
 from isthmus.gateway.submission import OutputReference, UploadReference
+from isthmus.portal.naming import label_faults, name_faults, read_labels
 
 Texts: TypeAlias = Mapping[str, tuple[str, ...]]
 """What a form holds: under each field's name its texts, in order."""
 
-MAX_NAME, MAX_LABEL = 255, 64
 YES, NO = "true", "false"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,400}", re.ASCII)
-_ONE_LINE = next(pattern for pattern, words in PATTERN_WORDS.items() if words.startswith("must be one line"))
-_LINE_WORDS = PATTERN_WORDS[_ONE_LINE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def value_of_texts(found: Input, texts: Sequence[str]) -> Json:
     if found.type == "array":
         items = _items(found, texts)
         return normalised(found, items) if items or found.default is not None else None
-    text = texts[-1] if texts else ""
+    text = texts[-1]
     if text == "" and not _takes_empty(found):
         return None
     return normalised(found, _one(found.schema, text))
@@ -166,29 +163,6 @@ def file_of_text(text: str) -> FileChoice | None:
     return None
 
 
-# --- resources --------------------------------------------------------------------------------------------------------
-def text_of_amount(name: str, amount: Json) -> str:
-    """The amount as people write it: 5400 of `walltime_s` is `1h30m`, 2048 of `memory_mib` is `2GiB`."""
-    if not isinstance(amount, int) or isinstance(amount, bool):
-        return "" if amount is None else str(amount)
-    if name == ResourceName.WALLTIME_S:
-        parts = zip((amount // 3600, amount // 60 % 60, amount % 60), "hms", strict=True)
-        return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
-    if name == ResourceName.MEMORY_MIB:
-        return f"{amount // 1024}GiB" if amount and amount % 1024 == 0 else f"{amount}MiB"
-    return str(amount)
-
-
-def same_amount(name: str, text: str, amount: Json) -> bool:
-    """Whether the text stands for the amount; an empty one for none."""
-    if not text or amount is None:
-        return not text and amount is None
-    try:
-        return text == str(amount) or read_amount(ResourceName(name), text) == amount
-    except (ValueError, InvalidInput):
-        return False
-
-
 # --- whole forms ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -216,23 +190,18 @@ def read(application: Application, texts: Texts) -> Said:
         elif (value := value_of_texts(found, texts.get(f"inputs.{found.name}", ()))) is not None:
             inputs[found.name] = value
     names = [*(rule.name.value for rule in application.resources), "queue", "account"]
-    amounts = {name: _last(texts, f"resources.{name}") for name in names}
+    amounts = {name: last(texts, f"resources.{name}").strip() for name in names}
     return Said(
         inputs,
         {name: chosen for name, chosen in files.items() if chosen},
         {name: amount for name, amount in amounts.items() if amount},
-        _last(texts, "cluster") or None,
-        _last(texts, "name") or None,
-        labels_of(_last(texts, "labels")),
-        _last(texts, "project") or None,
+        last(texts, "cluster").strip() or None,
+        last(texts, "name").strip() or None,
+        read_labels(last(texts, "labels")),
+        last(texts, "project").strip() or None,
         _notices(texts),
         tuple(_own_faults(texts)),
     )
-
-
-def labels_of(text: str) -> tuple[str, ...]:
-    """The labels that a line of words between commas stands for, each once."""
-    return tuple(dict.fromkeys(word for part in text.splitlines() for one in part.split(",") if (word := one.strip())))
 
 
 def _notices(texts: Texts) -> str | None:
@@ -241,21 +210,12 @@ def _notices(texts: Texts) -> str | None:
     return None if not given or "usual" in given else "".join(letter for letter in "bea" if letter in given)
 
 
-def _last(texts: Texts, name: str) -> str:
-    return next(iter(reversed(texts.get(name, ()))), "").strip()
+def last(texts: Texts, name: str) -> str:
+    """The last text under the name; empty for none."""
+    return next(reversed(texts.get(name, ())), "")
 
 
 def _own_faults(texts: Texts) -> Iterable[InputFault]:
     """What is wrong with a job's name and labels."""
-    name, labels = _last(texts, "name"), labels_of(_last(texts, "labels"))
-    if len(name) > MAX_NAME:
-        yield InputFault("name", "too_long", f"has more than the {MAX_NAME} characters that are permitted")
-    if not re.fullmatch(_ONE_LINE, name):
-        yield InputFault("name", "wrong_form", _LINE_WORDS)
-    if len(labels) > MAX_LABELS:
-        yield InputFault("labels", "too_many", f"there are {len(labels)}; at most {MAX_LABELS} are permitted")
-    if long := next((label for label in labels if len(label) > MAX_LABEL), None):
-        said = f"“{long[:20]}…” has more than the {MAX_LABEL} characters that are permitted"
-        yield InputFault("labels", "too_long", said)
-    if not all(re.fullmatch(_ONE_LINE, label) for label in labels):
-        yield InputFault("labels", "wrong_form", _LINE_WORDS)
+    yield from name_faults(last(texts, "name").strip())
+    yield from label_faults(read_labels(last(texts, "labels")))

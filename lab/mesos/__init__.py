@@ -1,0 +1,1 @@
+"""A real Mesos cluster on loopback: README.md."""

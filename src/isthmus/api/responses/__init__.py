@@ -1,0 +1,1 @@
+"""What answers hold, for the API's description. `documents` makes the answers; tests hold both together."""
