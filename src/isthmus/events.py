@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from isthmus.store import Store
-from isthmus.store.history import EventRow, Position
+from isthmus.store.history import EventRow, Position, seen_by
 from isthmus.store.records import Viewer
 
 _log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class Follower:
         if len(self._line) >= LINE_LENGTH:
             self.end()
             return
-        self._line.append(row)
+        self._line.append(seen_by(self.viewer, row))
         self._news.set()
 
     def catch_up(self, rows: Sequence[EventRow], position: Position) -> None:

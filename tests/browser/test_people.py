@@ -74,7 +74,7 @@ def test_a_share_that_was_ended_shows_nothing_any_more(
         _of(gateway, job).share("bob")
     ada.goto(f"/jobs/{job.id}/sharing")
     ada.get_by_role("button", name=re.compile("Stop sharing with bob")).click()
-    expect(ada.get_by_text("Nobody but you sees this job")).to_be_visible()
+    expect(ada.get_by_text("It is shared with nobody")).to_be_visible()
     with watch.expecting("404"):
         bob.goto(f"/jobs/{job.id}")
     expect(bob.get_by_text("Between colleagues")).to_have_count(0)
@@ -92,7 +92,7 @@ def test_a_link_shows_the_job_to_whoever_has_it_until_it_is_ended(
     expect(stranger.get_by_role("navigation", name="Main")).to_have_count(0)
 
     ada.get_by_role("button", name=re.compile("Stop sharing")).click()
-    expect(ada.get_by_text("Nobody but you sees this job")).to_be_visible()
+    expect(ada.get_by_text("It is shared with nobody")).to_be_visible()
     with watch.expecting("404", "410"):
         stranger.reload()
     expect(stranger.get_by_text("Between colleagues")).to_have_count(0)

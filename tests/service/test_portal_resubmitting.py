@@ -231,6 +231,16 @@ def test_a_deleted_jobs_values_are_still_there_and_its_files_are_asked_for_anew(
     assert [file.file_name for file in with_file.files] == ["q.txt"]
 
 
+def test_a_form_from_before_its_job_was_deleted_takes_no_file_that_is_gone(portal: Rig, ada: Browser) -> None:
+    parent = made(portal, ada, inputs=ODD, files={"paper": uploaded(ada, "p.txt")})
+    portal.withdraw(parent.id)
+    fields = dict(fields_in(ada.get(f"/jobs/{parent.id}/resubmit").text, "job-form"))
+    portal.store.delete(ada.viewer, parent.id, 1.0)
+    answer = ada.post(f"/jobs/{parent.id}/resubmit", fields)
+    assert answer.status_code == 422
+    assert "of the earlier job" in text_of(answer.text)
+
+
 def test_a_strangers_job_is_not_there(portal: Rig, ada: Browser) -> None:
     bob = signed_in(portal, "bob")
     theirs = made(portal, bob, inputs={"words": "secret"})

@@ -100,7 +100,7 @@ def test_a_share_that_was_ended_shows_nothing_any_more(portal: Rig, ada: Browser
     share = portal.store.shares_of(ada.viewer, job_id)[0]
     assert ada.post(f"/jobs/{job_id}/shares/{share.id}/end").headers["location"] == f"/jobs/{job_id}/sharing"
     assert bob.get(f"/jobs/{job_id}").status_code == 404
-    assert "Nobody but you sees this job." in text_of(ada.get(f"/jobs/{job_id}/sharing").text)
+    assert "It is shared with nobody." in text_of(ada.get(f"/jobs/{job_id}/sharing").text)
 
 
 @pytest.mark.parametrize(

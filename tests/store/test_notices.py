@@ -412,3 +412,10 @@ def test_a_share_is_told_once_and_not_any_more_when_it_has_ended(store: Store, a
     assert kinds(store, bob) == [NoticeKind.SHARED]
     store.end_share(ann, job_id, share.id, by)
     assert kinds(store, bob) == []
+
+
+def test_a_share_is_told_for_as_long_as_it_lasts(store: Store, ann: Viewer, bob: Viewer, clock: Clock) -> None:
+    store.share(ann, accepted(store, ann), ShareWith(ShareKind.USER, "bob", 1), Actor(ann.user_id, "ann"))
+    assert (kinds(store, bob), store.unseen_notices(bob.user_id)) == ([NoticeKind.SHARED], 1)
+    clock.now += KEPT_S + 1
+    assert (kinds(store, bob), store.unseen_notices(bob.user_id)) == ([], 0)

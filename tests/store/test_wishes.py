@@ -84,6 +84,27 @@ def test_an_administrator_cancels_anybodys_job(store: Store, ann: Viewer, admin:
     assert store.events_of(ann, job_id)[-1].body == {"by": admin.user_id, "administrator": "root"}
 
 
+def test_guests_read_neither_administrators_names_nor_earlier_names(store: Store, ann: Viewer, admin: Viewer) -> None:
+    job_id = accepted(store, ann)
+    by = Actor(admin.user_id, "root")
+    store.change(admin, job_id, JobChanges(name="public"), 2.0, by=by)
+    store.request_cancel(admin, [job_id], 2.0, by)
+
+    guest = Viewer("", job_id=job_id)
+
+    assert store.job(guest, job_id).cancelled_by == ""
+    bodies = [event.body for event in store.events_of(guest, job_id)]
+    assert {"administrator", "what"}.isdisjoint(key for body in bodies for key in body)
+    assert {"administrator", "what"} <= {key for event in store.events_of(ann, job_id) for key in event.body}
+
+
+def test_what_changes_nothing_is_no_change(store: Store, ann: Viewer) -> None:
+    job_id = accepted(store, ann)
+    before = store.job(ann, job_id)
+    store.change(ann, job_id, JobChanges(name=before.name), 2.0)
+    assert store.job(ann, job_id).seq == before.seq
+
+
 def test_of_a_job_that_its_owner_cancelled_no_administrator_is_named(store: Store, ann: Viewer) -> None:
     job_id = accepted(store, ann)
 

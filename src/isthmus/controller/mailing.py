@@ -128,7 +128,8 @@ class Mailer:
             raise ServerAway(f"the server refuses mails of {self.mail.sender}: {_said(fault)}") from fault
         except (aiosmtplib.SMTPException, OSError) as fault:
             answers = _answers(fault)
-            if any(answer.code in _NOT_LET_IN for answer in answers):
+            of_this_mail = isinstance(fault, aiosmtplib.SMTPRecipientsRefused)  # others may have other recipients
+            if not of_this_mail and any(answer.code in _NOT_LET_IN for answer in answers):
                 raise ServerAway(f"the server does not let the gateway send: {_said(fault)}") from fault
             trouble = Trouble.REFUSED if answers and all(map(_has_no_mailbox, answers)) else Trouble.MAIL
             await self._put_off([letter.id], trouble, _said(fault))

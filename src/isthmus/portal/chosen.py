@@ -83,8 +83,10 @@ class Chooser:
         return ChosenFile(text, kept.file_name, kept.size, "as in the earlier job", "", kept.sha256)
 
     def kept(self, chosen: KeptFile) -> JobInput | None:
-        """The file that the earlier job took there."""
-        taken = () if self.parent is None else files_by_input(self.parent).get(chosen.name, ())
+        """The file that the earlier job took there, if its bytes are kept: a deleted job only knows of its files."""
+        if self.parent is None or self.parent.deleted_at is not None:
+            return None
+        taken = files_by_input(self.parent).get(chosen.name, ())
         return next((one for one in taken if one.position == chosen.position), None)
 
 

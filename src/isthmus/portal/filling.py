@@ -276,6 +276,8 @@ def _most(rule: ResourceRule, texts: Texts, filling: Filling) -> int | None:
     known = [amount for amount in there if amount is not None]
     if not known or len(known) < len(there):
         return rule.max
+    if rule.min is not None and max(known) < rule.min:
+        return rule.max  # it fits nowhere there, which the check says in words
     return max(known) if rule.max is None else min(rule.max, max(known))
 
 

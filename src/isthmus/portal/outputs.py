@@ -190,14 +190,14 @@ def _by_type(media_type: str) -> Drawing:
 # --- routes -----------------------------------------------------------------------------------------------------------
 def send_file(request: Request) -> Response:
     """One output's bytes, to be saved, or, `inline`, for a page that shows them; of these, only raster images may stand
-    in it as they are. What a page shows is no download.
+    in it as they are. What a page can show is no download.
     """
     name, path = request.path_params["name"], request.query_params.get("path")
     inline = request.query_params.get("inline") == "1"
     job = open_job(request)
     found = job.gateway.output(job.access.viewer, job.id, name, path)
     media_type = media_type_of(found)
-    if not inline:
+    if not inline or how_drawn(Show.DOWNLOAD, media_type, found.size)[0] is Drawing.NONE:
         open_job(request, download=found.path)  # written down once it is known to be there, under its own name
     answer = file_response(
         request,

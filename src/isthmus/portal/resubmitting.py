@@ -177,7 +177,7 @@ def changes_of(filling: Filling, parent: Parent, texts: Texts) -> Changes:
     files = {found.name: _references(filling, texts, found) for found in changed if found.name in said.files}
     left_out = [found.name for found in changed if found.name not in inputs and found.name not in files]
     left_out += [found.name for found in exact.inputs if application.input(found.name) is None]
-    if parent.job.deleted_at is not None:  # its files are not known any more, so each must be given or left out
+    if parent.job.deleted_at is not None:  # their bytes are gone, so each must be given or left out
         left_out += [found.name for found in application.inputs if found.file and found.name not in files]
     labels = said.labels if {*said.labels} != {*parent.job.labels} else None
     return Changes(

@@ -29,7 +29,7 @@ _SAID = {
     AuditKind.JOB_READ_BY_ADMINISTRATOR: "looked at it as an administrator",
     AuditKind.LINK_OPENED: "opened a link to it",
     AuditKind.OUTPUT_DOWNLOADED: "downloaded",
-    AuditKind.INPUT_COPIED: "made a job of their own with a copy of",
+    AuditKind.INPUT_COPIED: "took, for a job of their own, a copy of",
     AuditKind.JOB_SHARED: "shared it",
     AuditKind.SHARE_ENDED: "ended a share",
     AuditKind.JOB_CHANGED_BY_ADMINISTRATOR: "as an administrator",

@@ -11,7 +11,7 @@ are all set to 0, before those of any transaction, and readers find their place 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -102,7 +102,17 @@ def events_after(
     query = _after(connection.dialect.name, whose is not None, job_id is not None)
     values = {"xid": position.xid, "id": position.id, "most": limit, "whose": whose, "which": job_id}
     rows = connection.execute(query, {name: value for name, value in values.items() if value is not None})
-    return [EventRow(Position(xid, id_), *rest) for xid, id_, *rest in rows]
+    return [seen_by(viewer, EventRow(Position(xid, id_), *rest)) for xid, id_, *rest in rows]
+
+
+def seen_by(viewer: Viewer | None, row: EventRow) -> EventRow:
+    """The event as this viewer may read it: guests don't learn administrators' names, nor earlier names and labels."""
+    if viewer is None or viewer.job_id is None or _OWNERS_WORDS.isdisjoint(row.body):
+        return row
+    return replace(row, body={name: value for name, value in row.body.items() if name not in _OWNERS_WORDS})
+
+
+_OWNERS_WORDS = frozenset({"administrator", "what"})
 
 
 @cache

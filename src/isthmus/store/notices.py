@@ -15,13 +15,27 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from isthmus.errors import InputFault, InvalidInput
 from isthmus.job import FINAL, Cause, JobState
 from isthmus.store.ids import new_id
 from isthmus.store.rows import Values
-from isthmus.store.schema import events, gateway, jobs, notices, users
+from isthmus.store.schema import events, gateway, jobs, notices, shares, users
 
 LETTERS = "bea"
 KEPT_S = 86_400.0
@@ -268,29 +282,33 @@ def outbox(connection: Connection) -> Outbox:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-def notices_of(connection: Connection, user_id: str, limit: int, before: int | None) -> list[Notice]:
-    """At most `limit` of what the user was told, the newest first; `before` is the id to go on after."""
+def notices_of(connection: Connection, user_id: str, limit: int, before: int | None, now: float) -> list[Notice]:
+    """At most `limit` of what the user was told, the newest first; `before` is the id to go on after.
+
+    That a job was shared with them is told for as long as it is.
+    """
     query = (
         select(
             *(notices.c.id, jobs.c.id, jobs.c.name, jobs.c.state, notices.c.kind, notices.c.at),
             *(notices.c.mail_to, notices.c.sent_at, notices.c.fault, notices.c.seen_at, notices.c.by_name),
         )
         .join(jobs, jobs.c.number == notices.c.job)
-        .where(notices.c.user_id == user_id)
+        .where(notices.c.user_id == user_id, _STANDS)
         .order_by(notices.c.id.desc())
         .limit(limit)
     )
-    rows = connection.execute(query if before is None else query.where(notices.c.id < before))
+    rows = connection.execute(query if before is None else query.where(notices.c.id < before), {"now": now})
     return [
         Notice(id_, job_id, name, JobState(state), NoticeKind(kind), *rest)
         for id_, job_id, name, state, kind, *rest in rows
     ]
 
 
-def unseen(connection: Connection, user_id: str) -> int:
+def unseen(connection: Connection, user_id: str, now: float) -> int:
     """How many notices the user has not seen; `UNSEEN_MOST` stands for that many or more."""
-    some = select(notices.c.id).where(notices.c.user_id == user_id, notices.c.seen_at.is_(None)).limit(UNSEEN_MOST)
-    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    mine = (notices.c.user_id == user_id, notices.c.seen_at.is_(None), _STANDS)
+    some = select(notices.c.id).join(jobs, jobs.c.number == notices.c.job).where(*mine).limit(UNSEEN_MOST)
+    return connection.execute(select(func.count()).select_from(some.subquery()), {"now": now}).scalar_one()
 
 
 def mark_seen(connection: Connection, user_id: str, up_to: int, now: float) -> None:
@@ -312,6 +330,15 @@ _STATES = select(events.c.job, events.c.body).where(
     events.c.kind == "state",
     events.c.body["to"].as_string().in_(_TOLD_STATES),
 )
+_SHARE_STANDS = exists().where(
+    shares.c.job == notices.c.job,
+    shares.c.user_id == notices.c.user_id,
+    shares.c.revoked_at.is_(None),
+    or_(shares.c.expires_at.is_(None), shares.c.expires_at > bindparam("now", type_=Double())),
+)
+_STANDS = or_(notices.c.kind != NoticeKind.SHARED.value, and_(jobs.c.deleted_at.is_(None), _SHARE_STANDS))
+"""Whoever a job is no longer shared with is told nothing more of it."""
+
 _DUE = (
     select(
         *(notices.c.id, jobs.c.id, jobs.c.owner_id, users.c.name),
@@ -319,7 +346,7 @@ _DUE = (
     )
     .join(jobs, jobs.c.number == notices.c.job)
     .join(users, users.c.id == notices.c.user_id)
-    .where(notices.c.next_try_at <= bindparam("now"), notices.c.at > bindparam("oldest"))
+    .where(notices.c.next_try_at <= bindparam("now"), notices.c.at > bindparam("oldest"), _STANDS)
     .order_by(notices.c.next_try_at, notices.c.id)
     .limit(bindparam("most", type_=Integer()))
 )

@@ -133,11 +133,11 @@ class PeopleStore(Front):
 
     def notices(self, user_id: str, limit: int = 50, before: int | None = None) -> list[Notice]:
         """What the user was told, the newest first; `before` is the id to go on after."""
-        return self._read(lambda c: notices.notices_of(c, user_id, limit, before))
+        return self._read(lambda c: notices.notices_of(c, user_id, limit, before, self._clock()))
 
     def unseen_notices(self, user_id: str) -> int:
         """How many notices the user has not seen; 100 stands for that many or more."""
-        return self._read(lambda c: notices.unseen(c, user_id))
+        return self._read(lambda c: notices.unseen(c, user_id, self._clock()))
 
     def mark_notices_seen(self, user_id: str, up_to: int) -> None:
         """The user has seen the notice with this id and those before it."""

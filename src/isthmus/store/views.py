@@ -119,7 +119,7 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
     row = connection.execute(_whole_job(of_one_owner), values).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("there is no such job")
-    number = row.number
+    number, is_guest = row.number, viewer.job_id is not None
     return JobView(
         id=row.id,
         owner_id=row.owner_id,
@@ -144,8 +144,8 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         ended_at=row.ended_at,
         exit_code=row.exit_code,
         cancel_requested_at=row.cancel_requested_at,
-        parent_id=row.parent_id if viewer.job_id is None else None,
-        root_id=row.root_id if viewer.job_id is None else row.id,
+        parent_id=None if is_guest else row.parent_id,
+        root_id=row.id if is_guest else row.root_id,
         children=_children(connection, viewer, job_id),
         inputs=row.inputs,
         files=_taken(connection, number) if row.deleted_at else input_files(connection, [number])[number],
@@ -158,8 +158,8 @@ def job(connection: Connection, viewer: Viewer, job_id: str) -> JobView:
         deleted_at=row.deleted_at,
         seq=row.seq,
         notices=row.notices,
-        cancelled_by="" if row.cancel_requested_at is None else _canceller(connection, number),
-        copied_from=None if row.copied_owner is None else CopiedFrom(row.copied_owner, row.copied_job),
+        cancelled_by="" if row.cancel_requested_at is None or is_guest else _canceller(connection, number),
+        copied_from=None if row.copied_owner is None or is_guest else CopiedFrom(row.copied_owner, row.copied_job),
     )
 
 

@@ -161,6 +161,9 @@ def change(
     row = _one(connection, viewer, job_id)
     if expected_seq is not None and row.seq != expected_seq:
         raise ChangedMeanwhile("the job has changed since you last read it")
+    what = ", ".join(_changed(row.name, changes))
+    if not what:
+        return
     name = row.name if changes.name is None else changes.name
     if changes.labels is not None:
         _set_labels(connection, row.number, changes.labels)
@@ -170,9 +173,9 @@ def change(
         values["archived_at"] = now if changes.archived else None
     connection.execute(update(jobs).where(jobs.c.number == row.number).values(**values, seq=jobs.c.seq + 1))
     act = _act(connection, viewer, by, now)
-    record(connection, [act.event(row, "changed", {"name": name, "what": ", ".join(_changed(row.name, changes))})])
+    record(connection, [act.event(row, "changed", {"name": name, "what": what})])
     told = NoticeKind.ARCHIVED if changes.archived else None
-    act.note(connection, [row], ", ".join(_changed(row.name, changes)), tell=told)
+    act.note(connection, [row], what, tell=told)
 
 
 def _changed(name_before: str, changes: JobChanges) -> Iterator[str]:
