@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from isthmus.tickets import Tickets
 from lab.mesos.cluster import MASTER
@@ -92,7 +92,12 @@ def copy_of_a_cancelled_job(rig: MesosRig) -> Verdict:
 
 def run_late_copy(rig: MesosRig, name: str) -> None:
     """One more task of the job's attempt ran, under a native id of its own, and has ended."""
-    (tag,) = next(job.tags for job in read_shown(rig.database_url) if job.name == name)
+
+    def tags() -> Sequence[str]:
+        return next(job.tags for job in read_shown(rig.database_url) if job.name == name)
+
+    until(lambda: bool(tags()), "the job has an attempt to copy")
+    (tag,) = tags()
     assert rig.address is not None
     environment = {
         "PATH": "/usr/bin:/bin",
